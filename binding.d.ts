@@ -1,0 +1,345 @@
+// The one surface between TypeScript and C++: what the two native files export, written by hand.
+// Every call that computes returns a promise for a bounded piece of work. Typed arrays are copied at call time and
+// results are copies. A failure rejects with an Error whose `code` is one of NativeErrorCode.
+// test/native/binding.test.ts compares the names below with what the addon exports.
+
+/** `code` of every error that the native side raises. */
+export type NativeErrorCode =
+  | 'BT_ABORTED' // abort() was called, or the runtime was closed, while the call waited or ran
+  | 'BT_CLOSED' // the object, or what it stands on, was closed before the call
+  | 'BT_ARGUMENT' // an argument has the wrong type, shape or range
+  | 'BT_LIBRARY' // dlopen or dlsym failed; the message carries dlerror()
+  | 'BT_TENSOR_MISSING' // a weight that the architecture needs is not in the table
+  | 'BT_TENSOR_SHAPE' // a weight's shape or dtype is not what the configuration asks for
+  | 'BT_TENSOR_OUT_OF_RANGE' // a table entry points outside its file
+  | 'BT_IO' // a file could not be opened, mapped or read
+  | 'BT_OUT_OF_MEMORY' // an allocation failed; the message says what was being allocated where known
+  | 'BT_NO_TARGET' // a batch has no scored token
+  | 'BT_NATIVE' // anything else that libtorch raised
+
+/** Exports of `bt_native.node`, which links no libtorch. */
+export interface Loader {
+  /**
+   * dlopen()s `paths` in order (RTLD_NOW | RTLD_GLOBAL): libc10.so, libtorch_cpu.so, on GPU hosts libtorch_cuda.so.
+   * A path that is already open costs nothing.
+   * @returns torch's version as "major.minor", read from `aoti_torch_abi_version()`.
+   * @throws BT_LIBRARY with dlerror()
+   */
+  openLibraries(paths: string[]): string
+  /**
+   * Opens libbt_core.so (after openLibraries) and calls its `bt_core_init`.
+   * May be called once in each thread of JavaScript.
+   * @throws BT_LIBRARY with dlerror()
+   */
+  openCore(path: string): Core
+  /** flock(fd, LOCK_EX | LOCK_NB). @returns false when another process holds the lock. */
+  lock(fd: number): boolean
+  /** flock(fd, LOCK_UN). */
+  unlock(fd: number): void
+}
+
+/** Exports of libbt_core.so. */
+export interface Core {
+  /** What this core was built against and what the processor can do. Synchronous, microseconds. */
+  info(): CoreInfo
+  /** Starts a runtime: one worker thread with a queue; calls are answered in order. */
+  openRuntime(options: RuntimeOptions): Runtime
+}
+
+export interface CoreInfo {
+  /** torch version the core was compiled against, for instance "2.11.0". */
+  torch: string
+  /** ATen's own dispatch level: "DEFAULT", "AVX2" or "AVX512". */
+  cpuCapability: string
+  avx2: boolean
+  avx512: boolean
+  avx512Bf16: boolean
+  amxBf16: boolean
+  /** CUDA devices that can be used now; 0 without libtorch_cuda or without a driver. */
+  cudaDevices: number
+  /** Names of those devices, with memory in bytes. */
+  cuda: { name: string; totalMemory: number; capability: string }[]
+}
+
+export interface RuntimeOptions {
+  device: 'cpu' | 'cuda'
+  /** Which CUDA device; 0 by default. */
+  deviceIndex?: number
+  /** OpenMP threads of the worker; 0 takes the default (the cores this process may use). */
+  threads: number
+}
+
+export type Dtype = 'float32' | 'bfloat16' | 'float16'
+
+/** Element or block type of stored weights: safetensors' names for plain types, GGML's for blocks. */
+export type StoredType =
+  | 'F32' | 'F16' | 'BF16'
+  | 'Q4_0' | 'Q4_1' | 'Q5_0' | 'Q5_1' | 'Q8_0'
+  | 'Q2_K' | 'Q3_K' | 'Q4_K' | 'Q5_K' | 'Q6_K'
+
+/** One stored weight. Names are Hugging Face's: "model.layers.0.self_attn.q_proj.weight", "lm_head.weight". */
+export interface TensorEntry {
+  name: string
+  type: StoredType
+  /** Row-major, outermost first: [out, in] for a linear layer. */
+  shape: number[]
+  /** Index into `files`. */
+  file: number
+  /** Bytes from the start of that file. */
+  offset: number
+  byteLength: number
+  /**
+   * When set, the rows are stored for interleaved rotary embedding (GGUF, llama2.c) in that many heads,
+   * and are permuted to Hugging Face's rotate-half order on load.
+   */
+  interleavedHeads?: number
+}
+
+export interface RopeScaling {
+  type: 'linear' | 'llama3'
+  factor: number
+  /** llama3 only. */
+  lowFreqFactor?: number
+  highFreqFactor?: number
+  originalMaxPositions?: number
+}
+
+/** The decoder's shape. Families differ by the flags alone. */
+export interface ModelConfig {
+  family: 'llama' | 'mistral' | 'qwen2' | 'qwen3'
+  vocabSize: number
+  hiddenSize: number
+  intermediateSize: number
+  layers: number
+  heads: number
+  kvHeads: number
+  headDim: number
+  rmsNormEps: number
+  ropeTheta: number
+  ropeScaling?: RopeScaling
+  /** Biases on q, k and v (Qwen2). */
+  qkvBias: boolean
+  /** Bias on o (Llama with attention_bias). */
+  outBias: boolean
+  /** Biases on gate, up and down (Llama with mlp_bias). */
+  mlpBias: boolean
+  /** RMS norm over each head of q and k (Qwen3). */
+  qkNorm: boolean
+  tieWordEmbeddings: boolean
+  /** Keys further back than this are not attended; 0 for full attention. */
+  slidingWindow: number
+  maxPositions: number
+}
+
+export interface LoadModelOptions {
+  config: ModelConfig
+  files: string[]
+  tensors: TensorEntry[]
+  /** Type the frozen weights are held and multiplied in. */
+  dtype: Dtype
+}
+
+export type TargetModule = 'q_proj' | 'k_proj' | 'v_proj' | 'o_proj' | 'gate_proj' | 'up_proj' | 'down_proj'
+
+export interface LoraOptions {
+  r: number
+  /** Scale of the update is alpha / r (or alpha / sqrt(r) with rsLora). */
+  alpha: number
+  rsLora?: boolean
+  targets: TargetModule[]
+  /** Probability that an input feature of A is zeroed in training. */
+  dropout: number
+  /** A is Kaiming-uniform(sqrt 5) from this seed, B is zero: PEFT's initialisation. */
+  seed: number
+  /** Trained tensors to start from, in place of the initialisation: all of them, named as LoraTensor says. */
+  tensors?: LoraTensor[]
+}
+
+/** One LoRA matrix, FP32, row-major. */
+export interface LoraTensor {
+  /** "layers.3.self_attn.q_proj.lora_A" ([r, in]) or "...lora_B" ([out, r]). */
+  name: string
+  shape: [number, number]
+  data: Float32Array
+}
+
+/**
+ * Rows laid end to end, never padded. T tokens, n rows, S scored tokens.
+ * Token indices are into `tokens`; the first token of a row cannot be scored.
+ */
+export interface PackedBatch {
+  /** [T] token ids. */
+  tokens: Int32Array
+  /** [n + 1] start of each row, then T. */
+  cuSeqlens: Int32Array
+  /** [S] ascending indices of the tokens to be predicted. */
+  scored: Int32Array
+  /** [n] row ids: feed dropout's randomness, and appear in messages. */
+  rows: Int32Array
+}
+
+export interface TrainerOptions {
+  /** 'fp16' adds the gradient scaler; LoRA weights, gradients and moments are FP32 in all three. */
+  precision: 'fp32' | 'bf16' | 'fp16'
+  beta1: number
+  beta2: number
+  eps: number
+  weightDecay: number
+  /** Gradients are scaled down to this L2 norm; 0 leaves them. */
+  maxGradNorm: number
+  /** Feeds dropout. */
+  seed: number
+  /** First FP16 loss scale; 65536 by default. */
+  initialScale?: number
+  /** Clean steps before the scale doubles; 2000 by default. */
+  growthInterval?: number
+}
+
+export interface StepOptions {
+  learningRate: number
+  /** Optimizer step number, from 1; feeds dropout. */
+  step: number
+}
+
+export interface StepResult {
+  /** Nats per scored token, over the whole optimizer step. */
+  loss: number
+  /** Scored tokens of the step. */
+  scoredTokens: number
+  /** All tokens of the step. */
+  tokens: number
+  /** L2 before clipping; Infinity or NaN when the step was skipped. */
+  gradNorm: number
+  /** FP16 loss scale after the step; 1 in other precisions. */
+  scale: number
+  /** A gradient overflowed: weights untouched, scale halved (fp16), or not finite (fp32, bf16). */
+  skipped: boolean
+  milliseconds: number
+}
+
+/** Everything beside the LoRA weights that the next step depends on. */
+export interface TrainerState {
+  /** Optimizer steps applied (skipped ones not counted): AdamW's bias correction. */
+  optimizerStep: number
+  scale: number
+  growthTracker: number
+  /** [P] first and second moments, in the order of lora.tensors(). */
+  expAvg: Float32Array
+  expAvgSq: Float32Array
+}
+
+export interface SamplingOptions {
+  /** 0 is greedy. */
+  temperature: number
+  /** 0 keeps all. */
+  topK: number
+  /** 1 keeps all. */
+  topP: number
+  /** 0 keeps all. */
+  minP: number
+  /** 1 changes nothing; applies to prompt and output tokens, as in transformers. */
+  repetitionPenalty: number
+  seed: number
+}
+
+export interface SamplerOptions extends SamplingOptions {
+  /** Cache slots: sequences decoded side by side. */
+  maxSequences: number
+  /** Longest prompt plus output of one sequence, in tokens. */
+  maxTokens: number
+  /** Tokens that end a sequence. */
+  stopTokens: number[]
+}
+
+export interface SamplerPrompt {
+  /** Row id: its randomness is a function of (seed, id, position) alone. */
+  id: number
+  tokens: Int32Array
+  maxNewTokens: number
+}
+
+export interface Finished {
+  id: number
+  /** Generated tokens without the stop token. */
+  tokens: Int32Array
+  /** Log-probability of each generated token (the stop token's last, if one ended it), under the untempered model. */
+  logProbs: Float32Array
+  reason: 'stop' | 'length'
+}
+
+export interface AdvanceResult {
+  finished: Finished[]
+  /** Sequences still running. */
+  active: number
+  /** Prompts not yet admitted. */
+  waiting: number
+  /** Tokens generated by this call. */
+  generated: number
+  milliseconds: number
+}
+
+export interface MemoryInfo {
+  /** Bytes of resident memory (VmRSS) now and at its peak (VmHWM). */
+  resident: number
+  peakResident: number
+  /** Bytes of weights held by loaded models, mapped ones included. */
+  weights: number
+  /** CUDA: bytes allocated now and at the peak; 0 on CPU. */
+  deviceAllocated: number
+  devicePeak: number
+}
+
+export interface Runtime {
+  loadModel(options: LoadModelOptions): Promise<Model>
+  memory(): Promise<MemoryInfo>
+  /** A GEMM of this dtype, timed for about 50 ms: TFLOP/s. */
+  measureGemm(dtype: Dtype): Promise<number>
+  /** Makes every waiting call, and the running one between two layers, reject with BT_ABORTED. Later calls run. */
+  abort(): void
+  /** Aborts, waits for the worker, frees everything opened from this runtime. Idempotent. */
+  close(): Promise<void>
+}
+
+export interface Model {
+  /** Adds trainable low-rank updates. Several may be attached to one model; each call names the one it uses. */
+  attachLora(options: LoraOptions): Promise<Lora>
+  createTrainer(lora: Lora, options: TrainerOptions): Promise<Trainer>
+  /** With `lora`, samples from the adapted model. */
+  createSampler(options: SamplerOptions, lora?: Lora): Promise<Sampler>
+  /** [S] log p of each scored token given what stands before it in its row, nats. */
+  logProbs(batch: PackedBatch, lora?: Lora): Promise<Float32Array>
+  /** [S * vocab] FP32 logits that predict each scored token: for tests and export checks. */
+  logits(batch: PackedBatch, lora?: Lora): Promise<Float32Array>
+  close(): Promise<void>
+}
+
+export interface Lora {
+  /** Copies of all matrices: for each layer, for each target in the order given, A then B. */
+  tensors(): Promise<LoraTensor[]>
+  /** Replaces all matrices. */
+  load(tensors: LoraTensor[]): Promise<void>
+  close(): Promise<void>
+}
+
+export interface Trainer {
+  /**
+   * Forward and backward over every micro-batch, then one AdamW step. The loss is the sum over scored tokens
+   * divided by the scored tokens of the whole step, so how rows fall into micro-batches does not matter.
+   */
+  step(microBatches: PackedBatch[], options: StepOptions): Promise<StepResult>
+  /** As step(), but leaves weights and optimizer alone. @returns gradients named like the weights. */
+  gradients(microBatches: PackedBatch[], options: StepOptions): Promise<{ loss: number; tensors: LoraTensor[] }>
+  /** No dropout, no gradient. @returns the sum of the loss over scored tokens in nats, and their number. */
+  evaluate(batch: PackedBatch): Promise<{ lossSum: number; scoredTokens: number }>
+  state(): Promise<TrainerState>
+  restore(state: TrainerState): Promise<void>
+  close(): Promise<void>
+}
+
+export interface Sampler {
+  /** Queues prompts; they are admitted as slots come free, in order. */
+  add(prompts: SamplerPrompt[]): Promise<void>
+  /** Admits and prefills what fits, then decodes up to `steps` tokens for each running sequence. */
+  advance(steps: number): Promise<AdvanceResult>
+  close(): Promise<void>
+}

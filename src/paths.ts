@@ -1,0 +1,36 @@
+// Where things lie on this machine: caches by the XDG rules, and the package's own folder.
+import { homedir, tmpdir, userInfo } from 'node:os'
+import { isAbsolute, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+/** The folder of the package: holds package.json, native/, prebuilds/. */
+export const packageRoot = fileURLToPath(new URL('..', import.meta.url))
+
+/** $XDG_CACHE_HOME/bt-native, or ~/.cache/bt-native, or a folder under the temporary one where there is no home. */
+export function cacheFolder(env: NodeJS.ProcessEnv = process.env): string {
+  if (env.BT_NATIVE_CACHE) return env.BT_NATIVE_CACHE
+  if (env.XDG_CACHE_HOME && isAbsolute(env.XDG_CACHE_HOME)) return join(env.XDG_CACHE_HOME, 'bt-native')
+  const home = env.HOME || homeOrUndefined()
+  return home ? join(home, '.cache', 'bt-native') : join(tmpdir(), `bt-native-${userInfo().uid}`)
+}
+
+function homeOrUndefined(): string | undefined {
+  try {
+    return homedir()
+  } catch {
+    return undefined // no passwd entry and no HOME, as in some containers
+  }
+}
+
+/** Where `bt-native setup` puts libtorch of this version and device. */
+export function libtorchFolder(version: string, device: 'cpu' | 'cuda', env = process.env): string {
+  return join(cacheFolder(env), `libtorch-${version}-${device}`)
+}
+
+/** Where `bt-native setup --model NAME` puts a demo model. */
+export function modelFolder(name: string, env = process.env): string {
+  return join(cacheFolder(env), 'models', name)
+}
+
+/** The libtorch that a fresh set-up installs. */
+export const defaultTorch = '2.11.0'

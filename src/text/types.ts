@@ -1,0 +1,71 @@
+// Tokenizer and prompt template as the rest of the package sees them.
+
+export type Task = 'backward' | 'forward'
+
+export interface Tokenizer {
+  /** Ids of text in which control tokens ("<|im_end|>") are recognised: for templates only. No tokens are added. */
+  encodeTemplate(text: string): number[]
+  /** Ids of a user's text: whatever it holds, it is plain text and never becomes a control token. No tokens are added. */
+  encodeText(text: string): number[]
+  /** Text of ids; control tokens are left out unless asked for. */
+  decode(ids: ArrayLike<number>, options?: { keepControl?: boolean }): string
+  /** The text of one id as stored, control tokens included. */
+  tokenText(id: number): string
+  readonly vocabSize: number
+  /** Ids that end a turn or the text. */
+  readonly eosIds: number[]
+}
+
+/** One pair as the data folder reads it. */
+export interface Pair {
+  instruction: string
+  response: string
+}
+
+/** A row ready to be packed. */
+export interface EncodedRow {
+  /** Token ids: prompt, then target with its end token. */
+  tokens: Int32Array
+  /** First scored token: everything from here to the end is scored. */
+  targetStart: number
+  /** Tokens of the context that were cut to fit. */
+  cut: number
+}
+
+/** A prompt that is ready to be completed. */
+export interface EncodedPrompt {
+  tokens: Int32Array
+  cut: number
+}
+
+/**
+ * The one way to lay out a task's prompt: training, generation, scoring and evaluation all go through it.
+ * In the backward task the context is the response and the target the instruction; forward, the reverse.
+ */
+export interface PromptTemplate {
+  readonly task: Task
+  /** 'chat' uses the model's chat template, 'plain' headings in plain text. */
+  readonly form: 'chat' | 'plain'
+  /** The words of the system line or heading that ask for the target. */
+  readonly ask: string
+  /** Twelve hex digits of a SHA-256 over everything that shapes the token ids: text of the template, form, task, end tokens. */
+  readonly hash: string
+  /** Tokens that end the target. */
+  readonly stopTokens: number[]
+  /**
+   * Prompt and target. When longer than maxTokens the context's end is cut, never the target.
+   * @throws {BtError} BT_ROW_TOO_LONG when target and template alone do not fit, BT_ROW_EMPTY for an empty target
+   */
+  encodePair(pair: Pair, maxTokens: number): EncodedRow
+  /** Prompt alone, for generation: the very tokens that stand before the target in training. */
+  encodePrompt(context: string, maxTokens: number): EncodedPrompt
+  /** What stands in bt_native.json beside an adapter. */
+  describe(): TemplateDescription
+}
+
+export interface TemplateDescription {
+  task: Task
+  form: 'chat' | 'plain'
+  ask: string
+  hash: string
+}
