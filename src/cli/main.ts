@@ -1,0 +1,32 @@
+// Entry of the command line: parses, runs, and turns usage errors and a closed pipe into exit codes.
+import { CommanderError } from 'commander'
+import { buildProgram } from './program.js'
+import { exitCodes, openTerminal, printError } from './terminal.js'
+
+/**
+ * Runs the command line.
+ * @param argv as process.argv: node, script, then the arguments
+ */
+export async function main(argv: string[] = process.argv): Promise<void> {
+  process.stdout.on('error', leaveWhenNobodyReads)
+  process.stderr.on('error', leaveWhenNobodyReads)
+  const args = argv.slice(2)
+  try {
+    const program = await buildProgram(args)
+    if (args.length === 0) program.outputHelp()
+    else await program.parseAsync(args, { from: 'user' })
+  } catch (error) {
+    if (error instanceof CommanderError) {
+      process.exitCode = error.exitCode === 0 ? exitCodes.done : exitCodes.usage
+      return
+    }
+    printError(openTerminal({ color: !args.includes('--no-color') }), error)
+    process.exitCode = exitCodes.failed
+  }
+}
+
+/** `bt-native ... | head` closes our stdout: that is no failure, and nothing more is to be said. */
+function leaveWhenNobodyReads(error: NodeJS.ErrnoException): void {
+  if (error.code !== 'EPIPE') throw error
+  process.exit()
+}

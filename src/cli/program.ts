@@ -1,0 +1,94 @@
+// The command line's root: which commands there are, and their loading one at a time so that help and version are quick.
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { Command } from 'commander'
+import { packageRoot } from '../paths.js'
+
+interface CommandEntry {
+  name: string
+  group: string
+  summary: string
+  load: () => Promise<(program: Command) => void>
+}
+
+/** Order and groups of the overview; each command's own file says the rest. */
+const commands: CommandEntry[] = [
+  {
+    name: 'setup',
+    group: 'Set up:',
+    summary: 'provide libtorch and models in the cache',
+    load: async () => (await import('./setup.js')).addSetup,
+  },
+  {
+    name: 'doctor',
+    group: 'Set up:',
+    summary: 'tell what was found, what is wrong and how to mend it',
+    load: async () => (await import('./doctor.js')).addDoctor,
+  },
+  {
+    name: 'preprocess',
+    group: 'Work:',
+    summary: 'turn data sets into clean (instruction, response) rows',
+    load: async () => (await import('./preprocess.js')).addPreprocess,
+  },
+  {
+    name: 'train',
+    group: 'Work:',
+    summary: 'train a LoRA adapter that writes instructions',
+    load: async () => (await import('./train.js')).addTrain,
+  },
+  {
+    name: 'generate',
+    group: 'Work:',
+    summary: 'write an instruction for each text',
+    load: async () => (await import('./generate.js')).addGenerate,
+  },
+  {
+    name: 'evaluate',
+    group: 'Work:',
+    summary: 'score written instructions against the true ones',
+    load: async () => (await import('./evaluate.js')).addEvaluate,
+  },
+]
+
+/** Version in package.json. */
+export function packageVersion(): string {
+  const manifest = JSON.parse(readFileSync(join(packageRoot, 'package.json'), 'utf8')) as { version: string }
+  return manifest.version
+}
+
+/**
+ * The whole command line. Only the command that `args` names is loaded; the others are known by name and summary.
+ * Wrong usage and help throw a CommanderError (exitOverride): the caller sets the exit code.
+ */
+export async function buildProgram(args: string[]): Promise<Command> {
+  const program = new Command('bt-native')
+    .description(
+      'Instruction backtranslation on libtorch: train a small model to write the instruction that a text answers.',
+    )
+    .version(packageVersion(), '-V, --version', 'print the version')
+    .helpOption('-h, --help', 'print help; after a command, that of the command')
+    .option('--no-color', 'no colours (NO_COLOR=1 does the same)')
+    .configureHelp({ showGlobalOptions: true, helpWidth: Math.min(process.stdout.columns ?? 100, 110) })
+    .showSuggestionAfterError(true)
+    .exitOverride()
+    .addHelpText('after', overviewExamples)
+
+  // A word after a flag may be that flag's value; only program flags without a value can stand before the command.
+  const named = commands.find((entry) => entry.name === args.find((arg) => arg !== 'help' && !arg.startsWith('-')))
+  for (const entry of commands) {
+    if (entry === named) (await entry.load())(program)
+    else program.command(entry.name).summary(entry.summary).description(entry.summary)
+    const command = program.commands.find((candidate) => candidate.name() === entry.name)
+    command?.helpGroup(entry.group).summary(entry.summary)
+  }
+  return program
+}
+
+const overviewExamples = `
+Examples:
+  $ bt-native setup --model smollm2-135m
+  $ bt-native train --model smollm2-135m --data seed.jsonl --output runs/first
+  $ bt-native generate --adapter runs/first --input texts.jsonl --output pairs.jsonl
+
+Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted with everything saved.`
