@@ -1,0 +1,24 @@
+// The forward pass in plain ATen operators, every option supported: what the fast path is held to.
+#pragma once
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+
+#include "model/batch.h"
+#include "model/lora.h"
+#include "model/model.h"
+
+namespace bt {
+
+// What dropout's masks are a function of. p = 0 outside training.
+struct DropoutKey {
+  double p = 0;
+  uint64_t seed = 0;
+  int64_t step = 0;
+};
+
+// Final hidden states (after the last norm) of the tokens that stand before each scored token.
+// Returns [S, hidden] in the model's dtype; differentiable in the LoRA weights when grad mode is on.
+at::Tensor referenceForward(Model& model, const Lora* lora, const PackedBatch& batch, const DropoutKey& dropout);
+
+}  // namespace bt

@@ -1,0 +1,72 @@
+// One LoRA training run over a frozen model: forward, backward, optimizer step.
+// Knows nothing of files, epochs or logging: TypeScript decides what to train on and when to stop.
+#pragma once
+#include <memory>
+#include <vector>
+
+#include "model/batch.h"
+#include "model/lora.h"
+#include "model/model.h"
+
+namespace bt {
+
+struct TrainerOptions {
+  bool scaled = false;  // FP16: multiply the loss by a scale and skip steps that overflow
+  double beta1 = 0.9, beta2 = 0.999, eps = 1e-8, weightDecay = 0, maxGradNorm = 1;
+  uint64_t seed = 0;
+  double initialScale = 65536;
+  int64_t growthInterval = 2000;
+};
+
+struct StepResult {
+  double loss = 0;           // nats per scored token, mean over the whole optimizer step
+  int64_t scoredTokens = 0;  // tokens that counted
+  int64_t tokens = 0;        // all tokens
+  double gradNorm = 0;       // L2, before clipping; not finite when the step was skipped
+  double scale = 1;          // FP16 loss scale after the step; 1 in other precisions
+  bool skipped = false;      // a gradient was not finite: weights untouched, scale halved
+};
+
+struct TrainerState {
+  int64_t optimizerStep = 0;
+  double scale = 1;
+  int64_t growthTracker = 0;
+  std::vector<float> expAvg, expAvgSq;  // [P]
+};
+
+struct EvaluateResult {
+  double lossSum = 0;  // nats, over all scored tokens
+  int64_t scoredTokens = 0;
+};
+
+// All members: worker thread only.
+class Trainer {
+ public:
+  Trainer(std::shared_ptr<Model> model, std::shared_ptr<Lora> lora, const TrainerOptions& options);
+
+  // Runs every micro-batch, then steps once. Gradients are weighted by the scored tokens of all of them.
+  // Throws BT_NO_TARGET when nothing is scored.
+  StepResult step(const std::vector<PackedBatch>& microBatches, double learningRate, int64_t step);
+  // The gradients that step() would use, unclipped and unscaled, left in lora.gradients. Returns the loss.
+  double gradients(const std::vector<PackedBatch>& microBatches, int64_t step);
+  EvaluateResult evaluate(const PackedBatch& batch);
+
+  TrainerState state() const;
+  // Throws BT_ARGUMENT when the moments' length is not this adapter's.
+  void restore(const TrainerState& state);
+
+  Lora& lora() { return *lora_; }
+
+ private:
+  double backward(const std::vector<PackedBatch>& microBatches, int64_t step, double lossScale);
+
+  std::shared_ptr<Model> model_;
+  std::shared_ptr<Lora> lora_;
+  TrainerOptions options_;
+  int64_t optimizerStep_ = 0;
+  at::Tensor expAvg_, expAvgSq_;  // [P] FP32
+  double scale_ = 1;
+  int64_t growthTracker_ = 0;
+};
+
+}  // namespace bt
