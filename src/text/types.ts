@@ -2,15 +2,37 @@
 
 export type Task = 'backward' | 'forward'
 
+/**
+ * Where a text stands, for vocabularies that put a space before the first word (SentencePiece's): 'start' of everything,
+ * right after a 'control' token, or in the middle of other 'text'. It makes no difference to byte-level vocabularies.
+ */
+export type TextPlace = 'start' | 'control' | 'text'
+
+/** A control token ("<|im_end|>") found in a template's own text. */
+export interface ControlToken {
+  id: number
+  text: string
+}
+
+/**
+ * Encoding is asynchronous because the library's is. Calls made in the same tick are encoded together on all cores, so
+ * `await Promise.all(rows.map((row) => tokenizer.encodeText(row)))` is the fast way through many texts.
+ */
 export interface Tokenizer {
   /** Ids of text in which control tokens ("<|im_end|>") are recognised: for templates only. No tokens are added. */
-  encodeTemplate(text: string): number[]
+  encodeTemplate(text: string): Promise<number[]>
   /** Ids of a user's text: whatever it holds, it is plain text and never becomes a control token. No tokens are added. */
-  encodeText(text: string): number[]
+  encodeText(text: string, place?: TextPlace): Promise<number[]>
+  /** As encodeText, with each token's first UTF-16 position in the text. */
+  encodeWithPlaces(text: string, place?: TextPlace): Promise<{ ids: number[]; starts: number[] }>
+  /** A template's own text, split around its control tokens: strings are plain text. */
+  splitControl(text: string): (ControlToken | string)[]
   /** Text of ids; control tokens are left out unless asked for. */
   decode(ids: ArrayLike<number>, options?: { keepControl?: boolean }): string
-  /** The text of one id as stored, control tokens included. */
+  /** The text of one id as stored, control tokens included; '' for an id without a text. */
   tokenText(id: number): string
+  /** Whether an id is a control token, which no user's text can produce. */
+  isControl(id: number): boolean
   readonly vocabSize: number
   /** Ids that end a turn or the text. */
   readonly eosIds: number[]
@@ -54,11 +76,15 @@ export interface PromptTemplate {
   readonly stopTokens: number[]
   /**
    * Prompt and target. When longer than maxTokens the context's end is cut, never the target.
+   * Many at once are fastest: `Promise.all(pairs.map((pair) => template.encodePair(pair, n)))`.
    * @throws {BtError} BT_ROW_TOO_LONG when target and template alone do not fit, BT_ROW_EMPTY for an empty target
    */
-  encodePair(pair: Pair, maxTokens: number): EncodedRow
-  /** Prompt alone, for generation: the very tokens that stand before the target in training. */
-  encodePrompt(context: string, maxTokens: number): EncodedPrompt
+  encodePair(pair: Pair, maxTokens: number): Promise<EncodedRow>
+  /**
+   * Prompt alone, for generation: the very tokens that stand before the target in training.
+   * @throws {BtError} BT_ROW_TOO_LONG when the template and 16 tokens of context do not fit, BT_ROW_EMPTY for no context
+   */
+  encodePrompt(context: string, maxTokens: number): Promise<EncodedPrompt>
   /** What stands in bt_native.json beside an adapter. */
   describe(): TemplateDescription
 }
@@ -68,4 +94,6 @@ export interface TemplateDescription {
   form: 'chat' | 'plain'
   ask: string
   hash: string
+  /** The laid out prompt with {context} and {target} in it, to read and to show what differs. */
+  text?: string
 }
