@@ -1,0 +1,94 @@
+// tokenizer.json for SentencePiece BPE vocabularies (Llama 1 and 2, Mistral, TinyLlama), from pieces with scores.
+// The merges are derived from the scores as transformers' `generate_merges` does.
+import { addedTokenJson, vocabularyObject } from './bpe-json.js'
+
+/** Kinds of pieces; the same numbers in sentencepiece_model.proto and in `tokenizer.ggml.token_type`. */
+export const pieceType = { normal: 1, unknown: 2, control: 3, userDefined: 4, unused: 5, byte: 6 } as const
+
+export interface Piece {
+  /** Text with U+2581 for a space. */
+  text: string
+  score: number
+  type: number
+}
+
+/** @param dummyPrefix whether a space is put before the text */
+export function spmTokenizerJson(pieces: readonly Piece[], dummyPrefix: boolean): string {
+  const texts = pieces.map(({ text }) => text)
+  const added = pieces.flatMap(({ text, type }, id) => {
+    const special = type === pieceType.control || type === pieceType.unknown
+    return special || type === pieceType.userDefined ? [addedTokenJson({ id, content: text, special })] : []
+  })
+  const replace = { type: 'Replace', pattern: { String: ' ' }, content: '▁' }
+  const strip = { type: 'Strip', content: ' ', start: 1, stop: 0 }
+  return JSON.stringify({
+    version: '1.0',
+    truncation: null,
+    padding: null,
+    added_tokens: added,
+    normalizer: {
+      type: 'Sequence',
+      normalizers: dummyPrefix ? [{ type: 'Prepend', prepend: '▁' }, replace] : [replace],
+    },
+    pre_tokenizer: null,
+    post_processor: null,
+    decoder: {
+      type: 'Sequence',
+      decoders: [
+        { type: 'Replace', pattern: { String: '▁' }, content: ' ' },
+        { type: 'ByteFallback' },
+        { type: 'Fuse' },
+        ...(dummyPrefix ? [strip] : []),
+      ],
+    },
+    model: {
+      type: 'BPE',
+      dropout: null,
+      unk_token: pieces.find(({ type }) => type === pieceType.unknown)?.text ?? null,
+      continuing_subword_prefix: null,
+      end_of_word_suffix: null,
+      fuse_unk: true,
+      byte_fallback: pieces.some(({ type }) => type === pieceType.byte),
+      ignore_merges: false,
+      vocab: vocabularyObject(texts),
+      merges: mergesFromScores(pieces),
+    },
+  })
+}
+
+interface Merge {
+  left: string
+  right: string
+  score: number
+  /** Code points of each side, and ids: the order among equal scores. */
+  lengths: [number, number]
+  ids: [number, number]
+}
+
+/**
+ * Every way to cut a piece into two pieces is a merge; higher scores first, then longer left and right sides.
+ * Pieces that are never made by merging (control, bytes) do not take part.
+ */
+function mergesFromScores(pieces: readonly Piece[]): [string, string][] {
+  const mergeable = (type: number) => type === pieceType.normal || type === pieceType.userDefined
+  const ids = new Map(pieces.flatMap(({ text, type }, id) => (mergeable(type) ? [[text, id] as const] : [])))
+  const merges: Merge[] = []
+  for (const { text, score, type } of pieces) {
+    if (!mergeable(type)) continue
+    const points = [...text]
+    const local: Merge[] = []
+    let cut = 0
+    for (let i = 1; i < points.length; i++) {
+      cut += points[i - 1]!.length
+      const left = text.slice(0, cut)
+      const right = text.slice(cut)
+      const leftId = ids.get(left)
+      const rightId = ids.get(right)
+      if (leftId === undefined || rightId === undefined) continue
+      local.push({ left, right, score, lengths: [i, points.length - i], ids: [leftId, rightId] })
+    }
+    merges.push(...local.sort((a, b) => a.ids[0] - b.ids[0] || a.ids[1] - b.ids[1]))
+  }
+  merges.sort((a, b) => b.score - a.score || b.lengths[0] - a.lengths[0] || b.lengths[1] - a.lengths[1])
+  return merges.map(({ left, right }) => [left, right])
+}
