@@ -6,11 +6,11 @@ import type { OnProgress, Progress } from '../progress.js'
 import { formatBytes, formatCount, formatDuration } from './format.js'
 
 export interface Terminal {
-  /** --json was given: stdout carries one JSON object a line and nothing else. */
+  /** --json was given: stdout carries JSON and nothing else. */
   readonly json: boolean
   /** stderr is a TTY. */
   readonly interactive: boolean
-  /** To stdout, as is, with a newline. Nothing with --json. */
+  /** To stdout, as is, with a newline. */
   result(text: string): void
   /** With --json: one JSON line on stdout; otherwise nothing. */
   event(value: object): void
@@ -58,7 +58,7 @@ export function openTerminal(options: TerminalOptions = {}): Terminal {
     interactive,
     result(text) {
       line.clear()
-      if (!json) process.stdout.write(`${text}\n`)
+      process.stdout.write(`${text}\n`)
       line.redraw()
     },
     event(value) {

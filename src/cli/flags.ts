@@ -1,0 +1,54 @@
+// Flags of a command from a table of options. Values stay as typed but for numbers, lists and switches: the table's own
+// schema judges them, so that flags, config files and the API refuse the same things in the same words.
+import { type Command, Option } from 'commander'
+import type { z } from 'zod'
+import type { Fields } from '../fields.js'
+
+/** "learningRate" -> "--learning-rate". */
+export function flagOf(name: string): string {
+  return `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`
+}
+
+/** Adds a flag for each row of the table, in its groups, and hidden ones for the old names. */
+export function addFlags(command: Command, fields: Fields): void {
+  for (const [name, { schema, meta }] of Object.entries(fields)) {
+    const option = new Option(`${flagOf(name)}${meta.value ? ` ${meta.value}` : ''}`, descriptionOf(schema))
+    command.addOption(option.helpGroup(meta.group).argParser(parserOf(schema, meta.value)))
+    for (const alias of meta.aliases ?? []) {
+      command.addOption(new Option(`${alias} ${meta.value}`).hideHelp().argParser(parserOf(schema, meta.value)))
+    }
+  }
+}
+
+/** The table's options out of what commander parsed; an old name counts where the new one is not given. */
+export function givenOptions<T extends object>(parsed: Record<string, unknown>, fields: Fields): Partial<T> {
+  const given: Record<string, unknown> = {}
+  for (const [name, { meta }] of Object.entries(fields)) {
+    const names = [name, ...(meta.aliases ?? []).map((alias) => new Option(alias).attributeName())]
+    given[name] = names.map((candidate) => parsed[candidate]).find((value) => value !== undefined)
+  }
+  return given as Partial<T>
+}
+
+/** The words of the table and the default, where there is one to show. */
+function descriptionOf(schema: z.ZodType): string {
+  const fallback = schema.def.type === 'default' ? (schema as z.ZodDefault).def.defaultValue : undefined
+  if (fallback === undefined || fallback === false) return schema.description ?? ''
+  return `${schema.description ?? ''} (default: ${Array.isArray(fallback) ? fallback.join(',') : fallback})`
+}
+
+/** Turns the text of a flag into what the schema judges: a number where it wants one, a list where it takes one. */
+function parserOf(schema: z.ZodType, value: string | undefined): (text: string) => unknown {
+  const kinds = kindsOf(schema)
+  if (value === undefined) return () => true
+  if (kinds.has('array')) return (text) => (text === 'all-linear' ? text : text.split(',').map((part) => part.trim()))
+  if (kinds.has('number')) return (text) => (text.trim() === '' || Number.isNaN(Number(text)) ? text : Number(text))
+  return (text) => text
+}
+
+/** Zod's kinds that a value of this schema may have, looking through defaults, unions and transforms. */
+function kindsOf(schema: z.ZodType): Set<string> {
+  const { def } = schema as unknown as { def: Record<string, unknown> & { type: string } }
+  const inner = [def.innerType, def.in, ...((def.options as unknown[]) ?? [])].filter((part) => part !== undefined)
+  return new Set([def.type, ...inner.flatMap((part) => [...kindsOf(part as z.ZodType)])])
+}

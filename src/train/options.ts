@@ -1,0 +1,175 @@
+// Every option of a training run, once: its type, default, limits and words. Flags, config files and the JSON Schema
+// are all made from this table. Reading flags and files is in cli/flags.ts and config.ts.
+import { z } from 'zod'
+import type { TargetModule } from '../../binding.js'
+import { field, objectOf } from '../fields.js'
+
+export const targetModules = [
+  'q_proj',
+  'k_proj',
+  'v_proj',
+  'o_proj',
+  'gate_proj',
+  'up_proj',
+  'down_proj',
+] as const satisfies readonly TargetModule[]
+
+const count = z.int().positive()
+const share = z.number().min(0).lt(1)
+const shapes = true
+
+const targets = z
+  .union([z.literal('all-linear'), z.array(z.enum(targetModules)).min(1)])
+  .transform((value): TargetModule[] => (value === 'all-linear' ? [...targetModules] : [...new Set(value)]))
+
+/** The table. Order is the order of the help. */
+export const trainFields = {
+  model: field(
+    { group: 'Model and data:', value: '<name>', aliases: ['--model_path'], shapesResult: shapes },
+    z.string().min(1).describe('Hugging Face folder, .gguf file, Hub id, or smollm2-135m'),
+  ),
+  data: field(
+    { group: 'Model and data:', value: '<file>', aliases: ['--data_path'], shapesResult: shapes },
+    z.string().min(1).describe('(instruction, response) rows: JSONL, JSON or Parquet, gzip too'),
+  ),
+  validationData: field(
+    { group: 'Model and data:', value: '<file>', shapesResult: shapes },
+    z.string().min(1).optional().describe('rows to validate on, in place of a split of the data'),
+  ),
+  validation: field(
+    { group: 'Model and data:', value: '<share>', shapesResult: shapes },
+    share.default(0.05).describe('share of the rows kept for validation, chosen by content; 0 for none'),
+  ),
+  task: field(
+    { group: 'Model and data:', value: '<task>', shapesResult: shapes },
+    z.enum(['backward', 'forward']).default('backward').describe('backward: response to instruction'),
+  ),
+  ask: field(
+    { group: 'Model and data:', value: '<text>', shapesResult: shapes },
+    z.string().min(1).optional().describe('the line in the prompt that asks for the target'),
+  ),
+  maxTokens: field(
+    { group: 'Model and data:', value: '<n>', shapesResult: shapes },
+    z.int().min(16).default(512).describe('longest row; the end of the context is cut, never the target'),
+  ),
+  output: field(
+    { group: 'Output:', value: '<folder>' },
+    z.string().min(1).describe('where adapter, checkpoints and metrics go'),
+  ),
+  saveEvery: field(
+    { group: 'Output:', value: '<steps>' },
+    z.int().min(0).default(0).describe('checkpoint each n steps; 0: at the end of each epoch alone'),
+  ),
+  keep: field({ group: 'Output:', value: '<n>' }, count.default(2).describe('checkpoints kept, newest first')),
+  select: field(
+    { group: 'Output:', value: '<which>', shapesResult: shapes },
+    z.enum(['best', 'last']).default('best').describe("which epoch's adapter is handed over: best by validation loss"),
+  ),
+  logEvery: field({ group: 'Output:', value: '<steps>' }, count.default(1).describe('a line in metrics.jsonl each n')),
+  force: field({ group: 'Output:' }, z.boolean().default(false).describe('start over in a folder that holds a run')),
+  r: field({ group: 'LoRA:', value: '<n>', shapesResult: shapes }, count.default(16).describe('rank of the update')),
+  alpha: field(
+    { group: 'LoRA:', value: '<x>', shapesResult: shapes },
+    z.number().positive().default(32).describe('the update counts alpha / r'),
+  ),
+  targets: field(
+    { group: 'LoRA:', value: '<names>', shapesResult: shapes },
+    targets.default(['q_proj', 'v_proj']).describe('projections that are adapted, separated by commas, or all-linear'),
+  ),
+  dropout: field(
+    { group: 'LoRA:', value: '<share>', shapesResult: shapes },
+    share.default(0.05).describe('of the input features of the update'),
+  ),
+  rsLora: field(
+    { group: 'LoRA:', shapesResult: shapes },
+    z.boolean().default(false).describe('the update counts alpha / sqrt(r)'),
+  ),
+  epochs: field(
+    { group: 'Optimization:', value: '<n>', shapesResult: shapes },
+    count.default(3).describe('passes over the data'),
+  ),
+  maxSteps: field(
+    { group: 'Optimization:', value: '<n>', shapesResult: shapes },
+    count.optional().describe('ends after so many optimizer steps, whatever the epochs'),
+  ),
+  batchSize: field(
+    { group: 'Optimization:', value: '<rows>', shapesResult: shapes },
+    count.default(4).describe('rows that are computed together'),
+  ),
+  gradAccumSteps: field(
+    { group: 'Optimization:', value: '<n>', shapesResult: shapes },
+    count.default(4).describe('such batches in one optimizer step'),
+  ),
+  tokensPerStep: field(
+    { group: 'Optimization:', value: '<tokens>', shapesResult: shapes },
+    count.optional().describe('fill each optimizer step to so many tokens, in place of a number of rows'),
+  ),
+  learningRate: field(
+    { group: 'Optimization:', value: '<x>', shapesResult: shapes },
+    z.number().positive().max(1).default(1e-3).describe('at its peak'),
+  ),
+  schedule: field(
+    { group: 'Optimization:', value: '<form>', shapesResult: shapes },
+    z.enum(['linear', 'cosine', 'constant']).default('linear').describe('how it falls to zero after the warm-up'),
+  ),
+  warmup: field(
+    { group: 'Optimization:', value: '<steps>', shapesResult: shapes },
+    z.number().min(0).default(0.05).describe('steps over which it rises; below 1 a share of all steps'),
+  ),
+  weightDecay: field(
+    { group: 'Optimization:', value: '<x>', shapesResult: shapes },
+    z.number().min(0).default(0).describe("AdamW's"),
+  ),
+  beta1: field(
+    { group: 'Optimization:', value: '<x>', shapesResult: shapes },
+    share.default(0.9).describe("AdamW's, for the mean of the gradient"),
+  ),
+  beta2: field(
+    { group: 'Optimization:', value: '<x>', shapesResult: shapes },
+    share.default(0.999).describe("AdamW's, for its square"),
+  ),
+  eps: field(
+    { group: 'Optimization:', value: '<x>', shapesResult: shapes },
+    z.number().positive().default(1e-8).describe("AdamW's"),
+  ),
+  maxGradNorm: field(
+    { group: 'Optimization:', value: '<x>', shapesResult: shapes },
+    z.number().min(0).default(1).describe('gradients are scaled down to this norm; 0 leaves them'),
+  ),
+  seed: field(
+    { group: 'Optimization:', value: '<n>', shapesResult: shapes },
+    z.int().min(0).max(0x7fffffff).default(0).describe('of initialisation, data order and dropout'),
+  ),
+  precision: field(
+    { group: 'Machine:', value: '<type>' },
+    z.enum(['auto', 'fp32', 'bf16', 'fp16']).default('auto').describe('auto: bf16 where it is fast, else fp32'),
+  ),
+  device: field(
+    { group: 'Machine:', value: '<kind>' },
+    z.enum(['auto', 'cpu', 'cuda']).default('auto').describe('auto: cuda where there is one'),
+  ),
+  threads: field(
+    { group: 'Machine:', value: '<n>' },
+    z.int().min(0).default(0).describe('of the CPU; 0: all that may be used'),
+  ),
+}
+
+/** Options of a run; unknown keys are refused. */
+export const trainSchema = objectOf(trainFields).meta({ title: 'Options of bt-native train' })
+
+/** As a caller writes them: only model, data and output are needed. */
+export type TrainInput = z.input<typeof trainSchema>
+/** With every default filled in. */
+export type TrainOptions = z.output<typeof trainSchema>
+
+/** Options that shape the trained weights, in the table's order. */
+export const resultOptions = (Object.keys(trainFields) as (keyof TrainOptions)[]).filter(
+  (name) => trainFields[name].meta.shapesResult,
+)
+
+/** The JSON Schema that editors use for config files. Nothing is required there: flags may give the rest. */
+export function trainJsonSchema(): Record<string, unknown> {
+  const { required: _, ...schema } = z.toJSONSchema(trainSchema, { io: 'input', target: 'draft-7' })
+  const properties = { $schema: { type: 'string' }, ...schema.properties }
+  return { ...schema, properties }
+}
