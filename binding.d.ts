@@ -15,6 +15,7 @@ export type NativeErrorCode =
   | 'BT_IO' // a file could not be opened, mapped or read
   | 'BT_OUT_OF_MEMORY' // an allocation failed; the message says what was being allocated where known
   | 'BT_NO_TARGET' // a batch has no scored token
+  | 'BT_NOT_FINITE' // logits are NaN or infinite
   | 'BT_NATIVE' // anything else that libtorch raised
 
 /** Exports of `bt_native.node`, which links no libtorch. */

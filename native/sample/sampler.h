@@ -45,7 +45,8 @@ class Sampler {
 
   // Throws BT_ARGUMENT for an empty prompt, a token outside the vocabulary or a row longer than maxTokens.
   void add(const std::vector<SamplerPrompt>& prompts);
-  // Admits what fits, then decodes up to `steps` tokens of each running sequence.
+  // Admits what fits, then decodes up to `steps` tokens of each running sequence. After an error every row that was
+  // waiting or running is forgotten.
   AdvanceResult advance(int64_t steps);
 
  private:
@@ -56,15 +57,17 @@ class Sampler {
     std::vector<int32_t> output;
     std::vector<float> logProbs;
   };
+  at::Tensor forward(const std::vector<Running*>& rows, const std::vector<std::vector<int32_t>>& tokens);
   void admit(AdvanceResult& result);
   void decode(AdvanceResult& result);
   // Chooses a token for each running[i] from logits row i; moves the finished ones out.
   void take(std::vector<Running>& rows, const at::Tensor& logits, AdvanceResult& result);
+  void reset();
 
   std::shared_ptr<Model> model_;
   std::shared_ptr<Lora> lora_;
   SamplerOptions options_;
-  std::vector<at::Tensor> keys_, values_;  // a layer: [slots, kvHeads, maxTokens, headDim]
+  std::vector<at::Tensor> keys_, values_;  // a layer: [slots * maxTokens, kvHeads, headDim]
   std::vector<int64_t> freeSlots_;
   std::deque<SamplerPrompt> waiting_;
   std::vector<Running> running_;

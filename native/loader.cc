@@ -1,0 +1,130 @@
+// bt_native.node: opens libtorch and then the core, so that a missing or wrong library is an error that JavaScript can
+// catch, and locks files. Links nothing of torch; no arithmetic and no objects live here.
+#include <dlfcn.h>
+#include <link.h>
+#include <napi.h>
+#include <sys/file.h>
+
+#include <cerrno>
+#include <climits>
+#include <cstdint>
+#include <cstdlib>
+#include <cstring>
+#include <string>
+
+// glibc 2.34 gave these a new version when they moved into libc; the old one is on every system.
+__asm__(".symver dlopen, dlopen@GLIBC_2.2.5");
+__asm__(".symver dlsym, dlsym@GLIBC_2.2.5");
+__asm__(".symver dlerror, dlerror@GLIBC_2.2.5");
+__asm__(".symver dlinfo, dlinfo@GLIBC_2.3.3");
+
+namespace {
+
+Napi::Error failure(Napi::Env env, const char* code, const std::string& message) {
+  auto error = Napi::Error::New(env, message);
+  error.Set("code", Napi::String::New(env, code));
+  return error;
+}
+
+std::string absolute(const char* path) {
+  char buffer[PATH_MAX];
+  return realpath(path, buffer) != nullptr ? buffer : path;
+}
+
+// Opens `path`, unless a file of that name is already open from elsewhere: two copies of libtorch in one process
+// register their operators twice, which ends it.
+void* open(Napi::Env env, const std::string& path, int flags) {
+  const std::string base = path.substr(path.rfind('/') + 1);
+  if (void* present = dlopen(base.c_str(), RTLD_LAZY | RTLD_NOLOAD)) {
+    link_map* map = nullptr;
+    if (dlinfo(present, RTLD_DI_LINKMAP, &map) == 0 && absolute(map->l_name) != absolute(path.c_str())) {
+      throw failure(env, "BT_LIBRARY", path + ": this process already uses " + map->l_name +
+                                           "; a process can hold one libtorch");
+    }
+  }
+  dlerror();
+  void* library = dlopen(path.c_str(), flags);
+  if (library == nullptr) {
+    const char* reason = dlerror();
+    throw failure(env, "BT_LIBRARY", reason != nullptr ? reason : path + ": dlopen failed");
+  }
+  return library;
+}
+
+void* symbol(Napi::Env env, void* library, const char* name, const std::string& path) {
+  void* address = dlsym(library, name);
+  if (address == nullptr) throw failure(env, "BT_LIBRARY", path + ": has no symbol " + name);
+  return address;
+}
+
+std::string pathArgument(Napi::Env env, Napi::Value value, const char* name) {
+  if (!value.IsString()) throw failure(env, "BT_ARGUMENT", std::string(name) + ": expected a path");
+  std::string path = value.As<Napi::String>();
+  // Without a slash dlopen would search the system's folders.
+  if (path.find('/') == std::string::npos || path.find('\0') != std::string::npos) {
+    throw failure(env, "BT_ARGUMENT", std::string(name) + ": expected a path with a folder, got '" + path + "'");
+  }
+  return path;
+}
+
+Napi::Value openLibraries(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  if (!info[0].IsArray()) throw failure(env, "BT_ARGUMENT", "paths: expected an array of paths");
+  auto paths = info[0].As<Napi::Array>();
+  for (uint32_t i = 0; i < paths.Length(); i++) {
+    const std::string name = "paths[" + std::to_string(i) + "]";
+    open(env, pathArgument(env, paths[i], name.c_str()), RTLD_NOW | RTLD_GLOBAL);
+  }
+  void* address = dlsym(RTLD_DEFAULT, "aoti_torch_abi_version");
+  if (address == nullptr) throw failure(env, "BT_LIBRARY", "paths: none of these libraries is libtorch_cpu.so of 2.3 or later");
+  const uint64_t version = reinterpret_cast<uint64_t (*)()>(address)();  // major, minor, patch: a byte each, from the top
+  return Napi::String::New(env, std::to_string(version >> 56) + "." + std::to_string((version >> 48) & 0xff));
+}
+
+Napi::Value openCore(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  const std::string path = pathArgument(env, info[0], "path");
+  void* library = open(env, path, RTLD_NOW | RTLD_LOCAL);
+  auto init = reinterpret_cast<napi_value (*)(napi_env, napi_value)>(symbol(env, library, "bt_core_init", path));
+  Napi::Value core(env, init(env, Napi::Object::New(env)));
+  if (env.IsExceptionPending()) throw env.GetAndClearPendingException();
+  return core;
+}
+
+int descriptor(const Napi::CallbackInfo& info) {
+  if (!info[0].IsNumber() || info[0].As<Napi::Number>().Int32Value() < 0) {
+    throw failure(info.Env(), "BT_ARGUMENT", "fd: expected a file descriptor");
+  }
+  return info[0].As<Napi::Number>().Int32Value();
+}
+
+Napi::Value lock(const Napi::CallbackInfo& info) {
+  const int fd = descriptor(info);
+  int result;
+  do {
+    result = flock(fd, LOCK_EX | LOCK_NB);
+  } while (result != 0 && errno == EINTR);
+  if (result != 0 && errno != EWOULDBLOCK) {
+    throw failure(info.Env(), "BT_IO", "flock(" + std::to_string(fd) + "): " + std::strerror(errno));
+  }
+  return Napi::Boolean::New(info.Env(), result == 0);
+}
+
+void unlock(const Napi::CallbackInfo& info) {
+  const int fd = descriptor(info);
+  if (flock(fd, LOCK_UN) != 0) {
+    throw failure(info.Env(), "BT_IO", "flock(" + std::to_string(fd) + "): " + std::strerror(errno));
+  }
+}
+
+Napi::Object init(Napi::Env env, Napi::Object exports) {
+  exports["openLibraries"] = Napi::Function::New(env, openLibraries, "openLibraries");
+  exports["openCore"] = Napi::Function::New(env, openCore, "openCore");
+  exports["lock"] = Napi::Function::New(env, lock, "lock");
+  exports["unlock"] = Napi::Function::New(env, unlock, "unlock");
+  return exports;
+}
+
+}  // namespace
+
+NODE_API_MODULE(bt_native, init)

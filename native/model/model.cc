@@ -1,0 +1,248 @@
+#include "model/model.h"
+
+#include <ATen/Context.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/from_blob.h>
+#include <ATen/ops/tensor.h>
+
+#include <cmath>
+#include <limits>
+#include <numbers>
+#include <unordered_map>
+
+#include "kernels/dequant.h"
+#include "model/abort.h"
+#include "model/error.h"
+#include "model/mapped_file.h"
+
+namespace bt {
+
+namespace {
+
+std::string shapeText(const std::vector<int64_t>& shape) {
+  std::string text = "[";
+  for (size_t i = 0; i < shape.size(); ++i) text += (i ? ", " : "") + std::to_string(shape[i]);
+  return text + "]";
+}
+
+// Plain element types of stored weights; Undefined for GGML's block types.
+at::ScalarType plainType(const std::string& type) {
+  if (type == "F32") return at::kFloat;
+  if (type == "F16") return at::kHalf;
+  if (type == "BF16") return at::kBFloat16;
+  return at::ScalarType::Undefined;
+}
+
+// Bytes of `elements` values of a stored type. Throws BT_TENSOR_SHAPE when a block type does not divide them.
+int64_t storedBytes(const TensorEntry& entry, int64_t elements) {
+  const at::ScalarType plain = plainType(entry.type);
+  if (plain != at::ScalarType::Undefined) return elements * static_cast<int64_t>(c10::elementSize(plain));
+  if (!isBlockType(entry.type)) {
+    throw Error("BT_TENSOR_SHAPE", "tensor " + entry.name + ": unknown type " + entry.type);
+  }
+  if (entry.shape.back() % blockElements(entry.type) != 0) {
+    throw Error("BT_TENSOR_SHAPE", "tensor " + entry.name + ": rows of " + std::to_string(entry.shape.back()) +
+                                       " do not divide into " + entry.type + " blocks");
+  }
+  return elements / blockElements(entry.type) * blockBytes(entry.type);
+}
+
+// Finds weights by name, checks them and brings them into tensors of the wanted dtype.
+class Loader {
+ public:
+  Loader(const std::vector<std::string>& files, const std::vector<TensorEntry>& tensors, at::ScalarType dtype,
+         at::Device device)
+      : dtype_(dtype), device_(device), paths_(files) {
+    for (const auto& path : files) files_.push_back(std::make_unique<MappedFile>(path));
+    for (const auto& entry : tensors) {
+      if (!entries_.emplace(entry.name, &entry).second) {
+        throw Error("BT_ARGUMENT", "tensor " + entry.name + " is listed twice");
+      }
+    }
+  }
+
+  at::Tensor load(const std::string& name, const std::vector<int64_t>& shape) {
+    at::Tensor host = at::empty(shape, at::TensorOptions().dtype(dtype_));
+    fill(name, host);
+    return finish(std::move(host));
+  }
+
+  // Several weights one below another in one tensor. All have `width` columns, or none (biases) when width is 0.
+  at::Tensor stack(const std::vector<std::pair<std::string, int64_t>>& parts, int64_t width) {
+    int64_t rows = 0;
+    for (const auto& part : parts) rows += part.second;
+    const std::vector<int64_t> shape = width > 0 ? std::vector<int64_t>{rows, width} : std::vector<int64_t>{rows};
+    at::Tensor host = at::empty(shape, at::TensorOptions().dtype(dtype_));
+    int64_t row = 0;
+    for (const auto& [name, count] : parts) {
+      at::Tensor part = host.narrow(0, row, count);
+      fill(name, part);
+      row += count;
+    }
+    return finish(std::move(host));
+  }
+
+  int64_t bytes() const { return bytes_; }
+
+ private:
+  const TensorEntry& find(const std::string& name, at::IntArrayRef shape) {
+    const auto found = entries_.find(name);
+    if (found == entries_.end()) throw Error("BT_TENSOR_MISSING", "tensor " + name + " is not in the model's files");
+    const TensorEntry& entry = *found->second;
+    if (at::IntArrayRef(entry.shape) != shape) {
+      throw Error("BT_TENSOR_SHAPE", "tensor " + name + " has shape " + shapeText(entry.shape) +
+                                         "; the configuration asks for " + shapeText(shape.vec()));
+    }
+    return entry;
+  }
+
+  void fill(const std::string& name, at::Tensor into) {
+    checkAbort();
+    const TensorEntry& entry = find(name, into.sizes());
+    if (entry.file < 0 || entry.file >= static_cast<int64_t>(files_.size())) {
+      throw Error("BT_TENSOR_OUT_OF_RANGE", "tensor " + name + " names file " + std::to_string(entry.file) + " of " +
+                                                std::to_string(files_.size()));
+    }
+    const MappedFile& file = *files_[entry.file];
+    const int64_t needed = storedBytes(entry, into.numel());
+    if (entry.byteLength != needed) {
+      throw Error("BT_TENSOR_SHAPE", "tensor " + name + " has " + std::to_string(entry.byteLength) + " bytes; " +
+                                         entry.type + " " + shapeText(entry.shape) + " takes " +
+                                         std::to_string(needed));
+    }
+    if (entry.offset < 0 || entry.offset > file.size() || needed > file.size() - entry.offset) {
+      throw Error("BT_TENSOR_OUT_OF_RANGE", paths_[entry.file] + ": tensor " + name + " ends at byte " +
+                                                std::to_string(entry.offset + needed) + " of a file of " +
+                                                std::to_string(file.size()));
+    }
+    copy(entry, file.data() + entry.offset, into);
+    file.release(entry.offset, needed);
+  }
+
+  void copy(const TensorEntry& entry, const uint8_t* source, at::Tensor& into) {
+    const at::ScalarType plain = plainType(entry.type);
+    at::Tensor stored;
+    if (plain != at::ScalarType::Undefined) {
+      // The header of a safetensors file leaves data unaligned to its type at times; x86 reads it all the same.
+      stored = at::from_blob(const_cast<uint8_t*>(source), entry.shape, at::TensorOptions().dtype(plain));
+    } else if (dtype_ == at::kFloat && entry.interleavedHeads == 0) {
+      dequantize(entry.type, source, into.data_ptr<float>(), into.numel());
+      return;
+    } else {
+      stored = at::empty(entry.shape, at::kFloat);
+      dequantize(entry.type, source, stored.data_ptr<float>(), stored.numel());
+    }
+    if (entry.interleavedHeads > 0) {
+      // (head, pair, {even, odd}, ...) -> (head, {even, odd}, pair, ...)
+      const int64_t heads = entry.interleavedHeads, rows = entry.shape[0];
+      if (rows % (2 * heads) != 0) {
+        throw Error("BT_TENSOR_SHAPE", "tensor " + entry.name + ": " + std::to_string(rows) +
+                                           " rows do not divide into " + std::to_string(heads) + " rotary heads");
+      }
+      stored = stored.reshape({heads, rows / heads / 2, 2, -1}).transpose(1, 2).reshape(entry.shape);
+    }
+    into.copy_(stored);
+  }
+
+  at::Tensor finish(at::Tensor host) {
+    bytes_ += static_cast<int64_t>(host.nbytes());
+    return device_.is_cpu() ? host : host.to(device_);
+  }
+
+  at::ScalarType dtype_;
+  at::Device device_;
+  const std::vector<std::string>& paths_;
+  std::vector<std::unique_ptr<MappedFile>> files_;
+  std::unordered_map<std::string, const TensorEntry*> entries_;
+  int64_t bytes_ = 0;
+};
+
+DecoderLayer loadLayer(Loader& loader, const ModelConfig& config, int64_t index) {
+  const std::string prefix = "model.layers." + std::to_string(index) + ".";
+  const std::string attention = prefix + "self_attn.", mlp = prefix + "mlp.";
+  const int64_t q = config.qSize(), kv = config.kvSize(), hidden = config.hiddenSize, inner = config.intermediateSize;
+  DecoderLayer layer;
+  layer.inputNorm = loader.load(prefix + "input_layernorm.weight", {hidden});
+  layer.postNorm = loader.load(prefix + "post_attention_layernorm.weight", {hidden});
+  layer.qkv = loader.stack(
+      {{attention + "q_proj.weight", q}, {attention + "k_proj.weight", kv}, {attention + "v_proj.weight", kv}}, hidden);
+  layer.out = loader.load(attention + "o_proj.weight", {hidden, q});
+  layer.gateUp = loader.stack({{mlp + "gate_proj.weight", inner}, {mlp + "up_proj.weight", inner}}, hidden);
+  layer.down = loader.load(mlp + "down_proj.weight", {hidden, inner});
+  if (config.qkvBias) {
+    layer.qkvBias = loader.stack(
+        {{attention + "q_proj.bias", q}, {attention + "k_proj.bias", kv}, {attention + "v_proj.bias", kv}}, 0);
+  }
+  if (config.outBias) layer.outBias = loader.load(attention + "o_proj.bias", {hidden});
+  if (config.mlpBias) {
+    layer.gateUpBias = loader.stack({{mlp + "gate_proj.bias", inner}, {mlp + "up_proj.bias", inner}}, 0);
+    layer.downBias = loader.load(mlp + "down_proj.bias", {hidden});
+  }
+  if (config.qkNorm) {
+    layer.qNorm = loader.load(attention + "q_norm.weight", {config.headDim});
+    layer.kNorm = loader.load(attention + "k_norm.weight", {config.headDim});
+  }
+  return layer;
+}
+
+// Angle per position of each pair of features: theta^(-2i/d), then the family's scaling for long contexts
+// (llama3: as in Llama 3.1's release, long waves slowed by `factor`, short ones left, a ramp between).
+std::vector<double> inverseFrequencies(const ModelConfig& config) {
+  const int64_t half = config.headDim / 2;
+  const RopeScaling& scaling = config.ropeScaling;
+  std::vector<double> frequencies(half);
+  for (int64_t i = 0; i < half; ++i) {
+    double frequency = std::pow(config.ropeTheta, -2.0 * static_cast<double>(i) / static_cast<double>(config.headDim));
+    if (scaling.type == RopeScaling::Type::linear) frequency /= scaling.factor;
+    if (scaling.type == RopeScaling::Type::llama3) {
+      const double wavelength = 2 * std::numbers::pi / frequency;
+      const double original = static_cast<double>(scaling.originalMaxPositions);
+      const double low = original / scaling.lowFreqFactor, high = original / scaling.highFreqFactor;
+      if (wavelength > low) {
+        frequency /= scaling.factor;
+      } else if (wavelength >= high) {
+        const double smooth =
+            (original / wavelength - scaling.lowFreqFactor) / (scaling.highFreqFactor - scaling.lowFreqFactor);
+        frequency = (1 - smooth) * frequency / scaling.factor + smooth * frequency;
+      }
+    }
+    frequencies[i] = frequency;
+  }
+  return frequencies;
+}
+
+}  // namespace
+
+Model::Model(const ModelConfig& config, const std::vector<std::string>& files, const std::vector<TensorEntry>& tensors,
+             at::ScalarType dtype, at::Device device)
+    : config_(config), dtype_(dtype), device_(device) {
+  Loader loader(files, tensors, dtype, device);
+  embedding = loader.load("model.embed_tokens.weight", {config.vocabSize, config.hiddenSize});
+  finalNorm = loader.load("model.norm.weight", {config.hiddenSize});
+  head = config.tieWordEmbeddings ? embedding : loader.load("lm_head.weight", {config.vocabSize, config.hiddenSize});
+  layers.reserve(config.layers);
+  for (int64_t i = 0; i < config.layers; ++i) layers.push_back(loadLayer(loader, config, i));
+  weightBytes_ = loader.bytes();
+}
+
+std::pair<at::Tensor, at::Tensor> Model::rotary(int64_t length) {
+  if (!cos_.defined() || cos_.size(0) < length) {
+    const int64_t rows = std::max<int64_t>(length, 512), half = config_.headDim / 2;
+    const std::vector<double> frequencies = inverseFrequencies(config_);
+    at::Tensor cosine = at::empty({rows, half}, at::kFloat), sine = at::empty({rows, half}, at::kFloat);
+    float *c = cosine.data_ptr<float>(), *s = sine.data_ptr<float>();
+    for (int64_t position = 0; position < rows; ++position) {
+      for (int64_t i = 0; i < half; ++i) {
+        // FP32 as Hugging Face computes it: the angle is rounded before its cosine is taken.
+        const float angle = static_cast<float>(position) * static_cast<float>(frequencies[i]);
+        c[position * half + i] = std::cos(angle);
+        s[position * half + i] = std::sin(angle);
+      }
+    }
+    cos_ = cosine.to(device_);
+    sin_ = sine.to(device_);
+  }
+  return {cos_.narrow(0, 0, length), sin_.narrow(0, 0, length)};
+}
+
+}  // namespace bt
