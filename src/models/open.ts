@@ -1,10 +1,11 @@
 // From what a user names a model to a ModelSource: folder, .gguf file, demo alias or Hub id, in this order.
 import { stat } from 'node:fs/promises'
-import { basename, join } from 'node:path'
+import { join } from 'node:path'
 import { BtError } from '../errors.js'
 import { modelFolder } from '../paths.js'
 import type { OnProgress } from '../progress.js'
 import { openGguf } from './gguf.js'
+import { openFolder } from './hf-folder.js'
 import type { ModelSource } from './types.js'
 
 /** Demo models that `bt-native setup --model NAME` provides, each a `model.gguf` in modelFolder(NAME). */
@@ -24,6 +25,7 @@ export interface OpenModelOptions {
 export async function openModel(reference: string, options: OpenModelOptions = {}): Promise<ModelSource> {
   void options
   const found = await kindOf(reference)
+  if (found === 'folder') return openFolder(reference)
   if (found === 'file') return openGguf(reference)
   for (const name of demoModels) if (reference === name) return openDemo(name)
   throw new BtError('BT_MODEL_NOT_FOUND', `no model "${reference}": there is no such folder or .gguf file`)
@@ -42,4 +44,3 @@ async function kindOf(path: string): Promise<'file' | 'folder' | undefined> {
   if (found?.isDirectory()) return 'folder'
   return found?.isFile() ? 'file' : undefined
 }
-void basename
