@@ -12,6 +12,9 @@ export type TextPlace = 'start' | 'control' | 'text'
 export interface ControlToken {
   id: number
   text: string
+  /** White space on its left or right belongs to it, as some vocabularies have it. */
+  lstrip: boolean
+  rstrip: boolean
 }
 
 /**

@@ -1,0 +1,146 @@
+// The prompt of a task: built once from a model's chat template or from headings, then used by training, generation,
+// scoring and evaluation alike. Rows are packed elsewhere.
+import { BtError } from '../errors.js'
+import { sha256 } from '../files.js'
+import type { TokenizerSource } from '../models/types.js'
+import { openChat } from './chat.js'
+import { fitContext, leastContext } from './fit.js'
+import { chatForm, type Form, plainForm, type Stretch } from './forms.js'
+import { encodePieces } from './pieces.js'
+import { trim } from './trim.js'
+import type { EncodedPrompt, PromptTemplate, Task, TemplateDescription, Tokenizer } from './types.js'
+
+/** What a template needs of a model's tokenizer source. */
+export type TemplateSource = Pick<TokenizerSource, 'chatTemplate' | 'bosToken' | 'eosToken' | 'addBos'>
+
+export interface TemplateOptions {
+  /** The words that ask for the target; '' for none. */
+  ask?: string
+  /** Default: 'chat' where the model has a chat template. */
+  form?: 'chat' | 'plain'
+}
+
+const defaultAsk: Record<Task, string> = {
+  backward: "You are given a reply. Write the user's message that it answers.",
+  forward: '',
+}
+
+/** A prompt must be the same tomorrow: the day that templates print, and Llama 3's own fallback. */
+const fixedDay = new Date('2024-07-26T00:00:00Z')
+
+/**
+ * The prompt template of a task for a model.
+ * @throws {BtError} BT_CHAT_TEMPLATE when a chat form is wanted and the model's template cannot give it, BT_NO_EOS when the
+ * model has no token to end a text with
+ */
+export async function makeTemplate(
+  task: Task,
+  tokenizer: Tokenizer,
+  source: TemplateSource,
+  options: TemplateOptions = {},
+): Promise<PromptTemplate> {
+  const ask = trim(options.ask ?? defaultAsk[task])
+  const form = options.form ?? (source.chatTemplate ? 'chat' : 'plain')
+  if (form === 'plain') return compile({ task, form, ask }, tokenizer, plainForm(task, ask, tokenizer, source))
+  if (!source.chatTemplate) {
+    throw new BtError('BT_CHAT_TEMPLATE', 'the model has no chat template, so its prompts cannot have the chat form', {
+      remedy: 'Use the plain form, or the instruction-tuned version of the model.',
+    })
+  }
+  const chat = await openChat(tokenizer, source, fixedDay)
+  return compile({ task, form, ask }, tokenizer, chatForm(ask, tokenizer, source, chat))
+}
+
+/**
+ * The template that an adapter was trained with, for the model at hand.
+ * @throws {BtError} BT_TEMPLATE_MISMATCH when model and description do not give the same prompt
+ */
+export async function templateFromDescription(
+  description: TemplateDescription,
+  tokenizer: Tokenizer,
+  source: TemplateSource,
+): Promise<PromptTemplate> {
+  const { task, form, ask, hash, text } = description
+  const template = await makeTemplate(task, tokenizer, source, { ask, form })
+  if (template.hash === hash) return template
+  const ours = template.describe().text!
+  const difference =
+    text === undefined || text === ours
+      ? 'the text is the same as far as known; token ids or end tokens differ'
+      : `trained with ${JSON.stringify(text)}, here ${JSON.stringify(ours)}`
+  throw new BtError(
+    'BT_TEMPLATE_MISMATCH',
+    `the adapter was trained with prompt template ${hash}, this model and version give ${template.hash}: ${difference}`,
+    { remedy: 'Use the base model that the adapter was trained on, or train the adapter again.' },
+  )
+}
+
+/** Encodes the fixed parts of a form once. */
+async function compile(
+  { task, form, ask }: Pick<PromptTemplate, 'task' | 'form' | 'ask'>,
+  tokenizer: Tokenizer,
+  { head: headPieces, context, mid: midPieces, target, endToken, text }: Form,
+): Promise<PromptTemplate> {
+  const encodeIn = ({ before, after, place }: Stretch, content: string) =>
+    tokenizer.encodeText(before + content + after, place)
+  const head = await encodePieces(tokenizer.encodeText, headPieces)
+  const mid = await encodePieces(tokenizer.encodeText, midPieces)
+  const overhead = (await encodeIn(context, '')).length
+  const stopTokens = [...new Set([endToken, ...tokenizer.eosIds])]
+  const hash = sha256(JSON.stringify({ version: 1, task, form, ask, head, context, mid, target, stopTokens })).slice(
+    0,
+    12,
+  )
+  const contextColumn = task === 'backward' ? 'response' : 'instruction'
+  const targetColumn = task === 'backward' ? 'instruction' : 'response'
+
+  /** The prompt of at most `room` tokens, `targetTokens` of the row being spoken for. */
+  async function prompt(content: string, all: number[], room: number, targetTokens: number): Promise<EncodedPrompt> {
+    const fixed = head.length + mid.length
+    const fitted = await fitContext(tokenizer, context, content, { whole: all, overhead, room: room - fixed })
+    if (!fitted) throw tooLong({ room, targetTokens, template: fixed + overhead, context: all.length - overhead })
+    return { tokens: Int32Array.from([...head, ...fitted.ids, ...mid]), cut: fitted.cut }
+  }
+
+  return {
+    task,
+    form,
+    ask,
+    hash,
+    stopTokens,
+    async encodePrompt(content, maxTokens) {
+      const given = filled(content, contextColumn)
+      return prompt(given, await encodeIn(context, given), maxTokens, 0)
+    },
+    async encodePair(pair, maxTokens) {
+      const given = filled(pair[contextColumn], contextColumn)
+      const wanted = filled(pair[targetColumn], targetColumn)
+      const [all, targetIds] = await Promise.all([encodeIn(context, given), encodeIn(target, wanted)])
+      targetIds.push(endToken)
+      const { tokens, cut } = await prompt(given, all, maxTokens - targetIds.length, targetIds.length)
+      const row = new Int32Array(tokens.length + targetIds.length)
+      row.set(tokens)
+      row.set(targetIds, tokens.length)
+      return { tokens: row, targetStart: tokens.length, cut }
+    },
+    describe: () => ({ task, form, ask, hash, text }),
+  }
+}
+
+/** @throws {BtError} BT_ROW_EMPTY */
+function filled(text: string, column: string): string {
+  const kept = trim(text)
+  if (kept) return kept
+  throw new BtError('BT_ROW_EMPTY', `the ${column} is empty`, { remedy: 'Leave such rows out of the data.' })
+}
+
+function tooLong(sizes: { room: number; targetTokens: number; template: number; context: number }): BtError {
+  const { room, targetTokens, template, context } = sizes
+  const target = targetTokens > 0 ? `the target's ${targetTokens} tokens, ` : ''
+  const least = Math.min(leastContext, context)
+  return new BtError(
+    'BT_ROW_TOO_LONG',
+    `${target}the template's ${template} and at least ${least} of the context's ${context} tokens do not fit into ${room + targetTokens}`,
+    { remedy: 'Raise the maximum length, or leave out rows with such long texts.' },
+  )
+}
