@@ -59,6 +59,7 @@ async function setup(options: SetupOptions, terminal: Terminal): Promise<void> {
 function report(what: string, provided: Provided, terminal: Terminal): void {
   const { folder, version, created, source } = provided
   terminal.event({ event: 'provided', what, ...provided })
+  if (terminal.json) return
   terminal.result(`${terminal.ok('ok')} ${what} ${version}${created ? '' : ' was there already'}: ${folder}`)
   terminal.result(terminal.dim(`   from ${source}`))
 }

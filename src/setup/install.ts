@@ -75,7 +75,12 @@ async function firstChanged(folder: string, manifest: Manifest, onProgress?: OnP
 
 /** Synchronous: ten thousand promises take ten times as long as the calls themselves. */
 function sizeNow(path: string): number | undefined {
-  return statSync(path, { throwIfNoEntry: false })?.size
+  try {
+    return statSync(path, { throwIfNoEntry: false })?.size
+  } catch (error) {
+    if (hasCode(error, 'ENOTDIR')) return undefined
+    throw error
+  }
 }
 
 export interface InstallOptions extends LockOptions {

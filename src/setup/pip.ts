@@ -31,8 +31,8 @@ const candidates: [string, string[]][] = [
  * The first pip that answers.
  * @throws {BtError} BT_PIP_MISSING
  */
-export async function findPip(env: NodeJS.ProcessEnv = process.env): Promise<Pip> {
-  for (const [command, args] of candidates) {
+export async function findPip(env: NodeJS.ProcessEnv = process.env, known = candidates): Promise<Pip> {
+  for (const [command, args] of known) {
     const version = await pipVersion(command, args, env)
     if (version) return { command, args, version }
   }
@@ -52,14 +52,13 @@ async function pipVersion(command: string, args: string[], env: NodeJS.ProcessEn
 }
 
 /**
- * Platform tags for Linux on this processor, newest first. torch is built for 2.28; NVIDIA's wheels carry older tags,
- * and pip takes --platform literally.
+ * Platform tags for Linux on this processor, newest first. torch is built for 2.28; NVIDIA's wheels carry older tags
+ * of many kinds, and pip takes --platform literally.
  */
 export function platformTags(arch: string = process.arch): string[] {
   const machine = arch === 'arm64' ? 'aarch64' : 'x86_64'
-  return ['manylinux_2_28', 'manylinux_2_27', 'manylinux_2_25', 'manylinux_2_17', 'manylinux2014'].map(
-    (tag) => `${tag}_${machine}`,
-  )
+  const tags = Array.from({ length: 12 }, (_, index) => `manylinux_2_${28 - index}_${machine}`)
+  return [...tags, `manylinux2014_${machine}`]
 }
 
 export interface DownloadOptions {

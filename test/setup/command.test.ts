@@ -1,0 +1,99 @@
+// The command in a process of its own: killed in the middle, on a full disk, with --json. Runs dist/.
+import { execFile, spawn, spawnSync } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
+import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { promisify } from 'node:util'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { packageRoot } from '../../src/paths.js'
+import { makePlace, type Place, writeTorch29, writeWheel } from './wheels.js'
+
+const command = join(packageRoot, 'bin', 'bt-native.js')
+const exec = promisify(execFile)
+let place: Place
+beforeEach(() => {
+  place = makePlace()
+})
+afterEach(() => place.remove())
+
+const setup = (args: string[], env = place.env) => exec(process.execPath, [command, 'setup', ...args], { env })
+
+describe('bt-native setup', () => {
+  it('tells with --json where libtorch lies and whether it was there', async () => {
+    writeTorch29(place.index)
+    const events = async () => {
+      const { stdout } = await setup(['--torch', '2.9.1', '--json'])
+      return stdout.split('\n').flatMap((line) => (line ? (JSON.parse(line) as object) : []))
+    }
+    const folder = join(place.root, 'cache', 'libtorch-2.9.1-cpu')
+    expect((await events()).at(-1)).toMatchObject({ event: 'provided', version: '2.9.1', folder, created: true })
+    expect((await events()).at(-1)).toMatchObject({ created: false })
+  })
+
+  it('goes on after a kill without fetching complete wheels again', async () => {
+    writeTorch29(place.index)
+    const bin = join(place.root, 'bin')
+    const log = join(place.root, 'fetched')
+    const stall = join(place.root, 'stall')
+    // A python3 that notes what is fetched, and hangs while the file "stall" is there and NVIDIA's wheels are asked for.
+    const python = spawnSync('sh', ['-c', 'command -v python3'], { encoding: 'utf8' }).stdout.trim()
+    mkdirSync(bin)
+    writeFileSync(
+      join(bin, 'python3'),
+      `#!/bin/sh
+for last; do :; done
+case "$last" in *==*) echo "$last" >> ${log} ;; esac
+case "$last" in nvidia*) while [ -e ${stall} ]; do sleep 0.1; done ;; esac
+exec ${python} "$@"
+`,
+    )
+    chmodSync(join(bin, 'python3'), 0o755)
+    writeFileSync(stall, '')
+    const env = { ...place.env, PATH: `${bin}:${place.env.PATH}` }
+    const args = ['--torch', '2.9.1']
+    const fetched = () => (existsSync(log) ? readFileSync(log, 'utf8').trim().split('\n') : [])
+
+    const child = spawn(process.execPath, [command, 'setup', ...args], { env, stdio: 'ignore' })
+    while (!fetched().some((name) => name.startsWith('nvidia'))) await sleep(50)
+    child.kill('SIGKILL')
+    await new Promise((resolve) => child.on('exit', resolve))
+    spawnSync('rm', [stall])
+    expect(readdirSync(join(place.root, 'cache'))).not.toContain('libtorch-2.9.1-cpu')
+
+    await setup(args, env)
+    expect(fetched().filter((name) => name.startsWith('torch'))).toEqual(['torch==2.9.1'])
+    const names = readdirSync(join(place.root, 'cache')).sort()
+    expect(names).toEqual(['downloads', 'libtorch-2.9.1-cpu'])
+  }, 30_000)
+
+  const canMount = spawnSync('unshare', ['-rm', 'true']).status === 0
+  it.skipIf(!canMount)('names a full disk, before the download and while unpacking', async () => {
+    const cache = join(place.root, 'cache')
+    mkdirSync(cache)
+    const onSmallDisk = (args: string[]) => {
+      const script = `mount -t tmpfs -o size=1m none "$0" && "$@"; code=$?; ls -A "$0" | grep -v downloads; exit $code`
+      const all = ['-rm', 'sh', '-c', script, cache, process.execPath, command, 'setup', ...args]
+      return spawnSync('unshare', all, { env: place.env, encoding: 'utf8' })
+    }
+    writeTorch29(place.index)
+    const early = onSmallDisk(['--torch', '2.9.1'])
+    expect(early.status).toBe(1)
+    expect(early.stderr).toMatch(/BT_DISK_FULL.*about 1\.2 GB/)
+
+    const wheel = writeWheel(place.root, {
+      name: 'torch',
+      version: '2.9.1',
+      tag: 'cp312-cp312-linux_x86_64',
+      files: { 'torch/lib/libtorch_cpu.so': randomBytes(3_000_000), 'torch/lib/libc10.so': 'c10' },
+    })
+    const late = onSmallDisk(['--from', wheel])
+    expect(late.status).toBe(1)
+    expect(late.stderr).toMatch(/BT_DISK_FULL/)
+    expect(late.stdout.trim()).toBe('') // nothing was left on the disk
+  })
+
+  it('takes --model alone', async () => {
+    await expect(setup(['--model', 'smollm2-135m', '--torch', '2.9.1'])).rejects.toMatchObject({ code: 2 })
+  })
+})
