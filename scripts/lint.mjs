@@ -1,0 +1,50 @@
+// `npm run lint`: biome, clang-format, the direction of imports, and places of one machine. --fix formats.
+import { spawnSync } from 'node:child_process'
+import { existsSync, readdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { checkImports } from './check-imports.mjs'
+import { checkPlaces } from './check-places.mjs'
+import { clangFormat } from './clang-format.mjs'
+import { fail, green, red, root, say } from './console.mjs'
+import { packages } from './prepare.mjs'
+
+const fix = process.argv.includes('--fix')
+
+function biome() {
+  const program = join(root, 'node_modules', '@biomejs', 'biome', 'bin', 'biome')
+  const args = ['check', '--error-on-warnings', ...(fix ? ['--write'] : [])]
+  return spawnSync(process.execPath, [program, ...args], { cwd: root, stdio: 'inherit' }).status === 0
+}
+
+async function formatNative() {
+  const files = readdirSync(join(root, 'native'), { recursive: true })
+    .filter((file) => /\.(cc|h|cu|cuh)$/.test(file))
+    .map((file) => join('native', file))
+  const program = await clangFormat()
+  const args = fix ? ['-i'] : ['--dry-run', '--Werror']
+  return spawnSync(program, [...args, ...files], { cwd: root, stdio: 'inherit' }).status === 0
+}
+
+/** Prints what a check found. */
+function none(problems) {
+  for (const problem of problems) say(`  ${problem}`)
+  return problems.length === 0
+}
+
+const checks = [
+  ['biome', biome],
+  ['clang-format', formatNative],
+  ['imports point one way', () => none(checkImports(root))],
+  ['no places of one machine', () => (existsSync(join(root, '.git')) ? none(checkPlaces(root)) : true)],
+]
+
+try {
+  await packages()
+  for (const [name, check] of checks) {
+    const good = await check()
+    say(`${good ? green('ok') : red('failed')} ${name}`)
+    if (!good) process.exitCode = 1
+  }
+} catch (error) {
+  fail(error)
+}

@@ -1,0 +1,173 @@
+// Building the addon from native/ against one libtorch, when there is no build of these sources for it yet.
+import { createHash } from 'node:crypto'
+import { existsSync } from 'node:fs'
+import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { createRequire } from 'node:module'
+import { availableParallelism, freemem } from 'node:os'
+import { dirname, join, relative } from 'node:path'
+import { BtError, hasCode } from '../errors.js'
+import { writeFileAtomic } from '../files.js'
+import { packageRoot } from '../paths.js'
+import type { OnProgress } from '../progress.js'
+import { withLock } from './lock.js'
+import { run } from './run.js'
+import { installCommand, missingTools } from './tools.js'
+
+export interface BuildOptions {
+  /** Folder that holds torch/lib and torch/include. */
+  libtorch: string
+  /** Its version: "2.11.0". */
+  version: string
+  /** Build even if nothing has changed. */
+  force?: boolean
+  env?: NodeJS.ProcessEnv
+  onProgress?: OnProgress
+  onWait?: (holder: string) => void
+  signal?: AbortSignal
+}
+
+export interface Built {
+  /** The core library, named after torch's minor version. */
+  core: string
+  /** false when the sources had not changed since the last build. */
+  built: boolean
+}
+
+/** Where cmake-js puts both files. */
+export const buildFolder = join(packageRoot, 'build', 'Release')
+
+const minorOf = (version: string) => version.split('.').slice(0, 2).join('.')
+
+/** Path of the core that a build for this torch makes. */
+export function builtCore(version: string): string {
+  return join(buildFolder, `libbt_core-${minorOf(version)}.so`)
+}
+
+/** Whether the last build for this torch was made from the sources as they are now. */
+export async function isBuilt(version: string): Promise<boolean> {
+  if (!existsSync(builtCore(version)) || !existsSync(join(buildFolder, 'bt_native.node'))) return false
+  return (await readIfThere(stampPath(version))) === (await sourceHash(version))
+}
+
+/**
+ * Makes sure that bt_native.node and the core for this torch are built.
+ * @throws {BtError} BT_BUILD_TOOLS naming what is missing and how to install it; BT_BUILD_FAILED with the compiler's errors
+ */
+export async function buildAddon(options: BuildOptions): Promise<Built> {
+  const core = builtCore(options.version)
+  if (!options.force && (await isBuilt(options.version))) return { core, built: false }
+  const missing = await missingTools(undefined, options.env)
+  if (missing.length > 0) {
+    throw new BtError('BT_BUILD_TOOLS', `building the addon needs ${missing.map((tool) => tool.name).join(', ')}`, {
+      remedy: `Install with: ${installCommand(missing)}`,
+    })
+  }
+  return withLock(join(packageRoot, 'build', 'setup.lock'), options, async () => {
+    if (!options.force && (await isBuilt(options.version))) return { core, built: false }
+    const hash = await sourceHash(options.version) // before compiling: a file edited meanwhile is built next time
+    await forgetMovedBuild()
+    await rm(stampPath(options.version), { force: true })
+    await compile(options)
+    await writeFileAtomic(stampPath(options.version), hash)
+    return { core, built: true }
+  })
+}
+
+function stampPath(version: string): string {
+  return join(packageRoot, 'build', `bt_core-${minorOf(version)}.sources`)
+}
+
+/** SHA-256 over everything that decides what is built: sources, build file, headers' versions, torch, processor. */
+async function sourceHash(version: string): Promise<string> {
+  const native = join(packageRoot, 'native')
+  const entries = await readdir(native, { recursive: true, withFileTypes: true })
+  const files = entries.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name))
+  const hash = createHash('sha256')
+  for (const file of [join(packageRoot, 'CMakeLists.txt'), ...files.sort()]) {
+    hash
+      .update(`${relative(packageRoot, file)}\0`)
+      .update(await readFile(file))
+      .update('\0')
+  }
+  const require = createRequire(import.meta.url)
+  for (const name of ['node-addon-api', 'node-api-headers', 'cmake-js']) {
+    const manifest = JSON.parse(await readFile(packageFile(require, name), 'utf8')) as { version: string }
+    hash.update(`${name} ${manifest.version}\0`)
+  }
+  return hash.update(`${version} ${process.arch}`).digest('hex')
+}
+
+/** package.json of a dependency; resolved through its entry point where "exports" hides the file. */
+function packageFile(require: NodeRequire, name: string): string {
+  for (const folder of require.resolve.paths(name) ?? []) {
+    const file = join(folder, name, 'package.json')
+    if (existsSync(file)) return file
+  }
+  throw new BtError('BT_BUILD_TOOLS', `the npm package ${name} is not installed`, { remedy: 'Run: npm install' })
+}
+
+/** A build folder that was made elsewhere (a copied checkout) makes CMake refuse: start it afresh. */
+async function forgetMovedBuild(): Promise<void> {
+  const cache = await readIfThere(join(packageRoot, 'build', 'CMakeCache.txt'))
+  const home = cache && /^CMAKE_HOME_DIRECTORY:INTERNAL=(.*)$/m.exec(cache)?.[1]
+  if (!home || join(home, '/') === join(packageRoot, '/')) return
+  for (const name of ['CMakeCache.txt', 'CMakeFiles']) {
+    await rm(join(packageRoot, 'build', name), { recursive: true, force: true })
+  }
+}
+
+/** A file of the core needs up to 1.5 GB to compile: fewer jobs than processors where memory is short. */
+function jobs(): number {
+  return Math.max(1, Math.min(availableParallelism(), Math.floor(freemem() / 1.5e9)))
+}
+
+async function compile(options: BuildOptions): Promise<void> {
+  const require = createRequire(import.meta.url)
+  const cmakeJs = join(dirname(packageFile(require, 'cmake-js')), 'bin', 'cmake-js')
+  const label = `compiling the addon for torch ${minorOf(options.version)}`
+  const log: string[] = []
+  const { code } = await run(
+    process.execPath,
+    [cmakeJs, 'compile', `--CDBT_LIBTORCH=${options.libtorch}`, '-p', String(jobs())],
+    {
+      cwd: packageRoot,
+      env: { ...(options.env ?? process.env), LC_ALL: 'C.UTF-8' },
+      signal: options.signal,
+      onLine: (line) => {
+        log.push(line)
+        const progress = buildProgress(line)
+        if (progress) options.onProgress?.({ label, ...progress })
+      },
+    },
+  )
+  if (code === 0) return
+  const path = join(packageRoot, 'build', 'build.log')
+  await mkdir(dirname(path), { recursive: true })
+  await writeFile(path, `${log.join('\n')}\n`)
+  throw new BtError('BT_BUILD_FAILED', `the addon could not be built:\n${firstErrors(log)}`, {
+    remedy: `The whole output is in ${path}.`,
+  })
+}
+
+/** "[ 12%] Building ..." of make and "[3/40] Building ..." of Ninja. */
+export function buildProgress(line: string): { done: number; total: number; unit: 'steps' } | undefined {
+  const make = /^\[\s*(\d+)%\]/.exec(line)
+  if (make) return { done: Number(make[1]), total: 100, unit: 'steps' }
+  const ninja = /^\[(\d+)\/(\d+)\]/.exec(line)
+  return ninja ? { done: Number(ninja[1]), total: Number(ninja[2]), unit: 'steps' } : undefined
+}
+
+/** The first lines that say "error", or the last lines of all. */
+function firstErrors(log: string[]): string {
+  const errors = log.filter((line) => /\berror\b/i.test(line) && !/-Werror/.test(line))
+  return (errors.length ? errors.slice(0, 5) : log.slice(-5)).map((line) => `  ${line.slice(0, 300)}`).join('\n')
+}
+
+async function readIfThere(path: string): Promise<string | undefined> {
+  try {
+    return await readFile(path, 'utf8')
+  } catch (error) {
+    if (hasCode(error, 'ENOENT')) return undefined
+    throw error
+  }
+}

@@ -1,0 +1,126 @@
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { checkImports, importsOf, nativeMayInclude, sourceMayImport } from '../../scripts/check-imports.mjs'
+import { placesIn } from '../../scripts/check-places.mjs'
+import { packagesAreCurrent } from '../../scripts/prepare.mjs'
+import { countTests } from '../../scripts/test.mjs'
+import { checkTools } from '../../scripts/tools.mjs'
+
+let root: string
+beforeEach(() => {
+  root = mkdtempSync(join(tmpdir(), 'bt-checks-'))
+})
+afterEach(() => rmSync(root, { recursive: true }))
+
+function write(files: Record<string, string>) {
+  for (const [path, content] of Object.entries(files)) {
+    mkdirSync(dirname(join(root, path)), { recursive: true })
+    writeFileSync(join(root, path), content)
+  }
+}
+
+describe('the direction of imports', () => {
+  it('names files that import what stands above them', () => {
+    write({
+      'src/errors.ts': '',
+      'src/paths.ts': "import './train/run.js'",
+      'src/models/open.ts': "import { BtError } from '../errors.js'\nimport { encode } from '../text/tokenizer.js'",
+      'src/train/run.ts':
+        "import { open } from '../models/open.js'\nconst setup = await import('../setup/libtorch.js')",
+      'src/cli/train.ts': "export { run } from '../train/run.js'\nimport '../setup/libtorch.js'",
+      'src/index.ts': "export * from './train/run.js'",
+      'native/kernels/norm.cc': '#include "kernels/norm.h"\n#include "model/config.h"',
+      'native/kernels/norm.h': '#include <vector>',
+      'native/model/config.h': '#include "kernels/norm.h"',
+    })
+    expect(checkImports(root)).toEqual([
+      'src/models/open.ts imports text/tokenizer.js',
+      'src/paths.ts imports train/run.js',
+      'src/train/run.ts imports setup/libtorch.js',
+      'native/kernels/norm.cc includes model/config.h',
+    ])
+  })
+
+  it('reads every form of import and no comment', () => {
+    const text = `import a, { b } from './a.js'
+import './b.js'
+export type { C } from './c.js'
+const d = await import('./d.js')
+// import './no.js'
+/* from './no.js' */`
+    expect(importsOf(text)).toEqual(['./a.js', './b.js', './c.js', './d.js'])
+  })
+
+  it('keeps training and sampling apart, and asks for a place for new folders', () => {
+    expect(nativeMayInclude('train', 'sample')).toBe(false)
+    expect(nativeMayInclude('addon', 'sample')).toBe(true)
+    expect(() => sourceMayImport('novel', 'native')).toThrow(/knows no folder "novel"/)
+  })
+})
+
+describe('places of one machine', () => {
+  it('finds home and working folders and hosts of package indexes', () => {
+    const home = ['', 'root', 'cache', 'x'].join('/')
+    const host = ['https://registry', 'npmjs.org/yauzl'].join('.')
+    expect(placesIn(`first\nsee ${home} here`)).toEqual(
+      [[2, '/root/cache']].map(([line]) => [line, expect.any(String)]),
+    )
+    expect(placesIn(`"resolved": "${host}"`)).toHaveLength(1)
+    expect(placesIn('join(root, "work"); ~/work/x; src/root/a; https://nodejs.org/en')).toEqual([])
+  })
+})
+
+describe('npm packages', () => {
+  const lock = (packages: object) => JSON.stringify({ packages })
+  it('are current when npm installed what the lock file asks for', () => {
+    const wanted = {
+      '': {},
+      'node_modules/a': { version: '1.0.0' },
+      'node_modules/b': { version: '2.0.0', optional: true },
+    }
+    write({ 'package-lock.json': lock(wanted) })
+    expect(packagesAreCurrent(root)).toBe(false)
+    write({ 'node_modules/.package-lock.json': lock({ 'node_modules/a': { version: '1.0.0' } }) })
+    expect(packagesAreCurrent(root)).toBe(true)
+    write({ 'node_modules/.package-lock.json': lock({ 'node_modules/a': { version: '0.9.0' } }) })
+    expect(packagesAreCurrent(root)).toBe(false)
+  })
+})
+
+describe('the count of tests', () => {
+  it('counts a file that did not run, and a crash without a report, as failures', () => {
+    const file = (status: string, ...tests: string[]) => ({
+      status,
+      assertionResults: tests.map((each) => ({ status: each })),
+    })
+    const report = {
+      numPassedTests: 3,
+      numFailedTests: 1,
+      testResults: [file('failed', 'failed', 'passed'), file('failed')],
+    }
+    expect(countTests(report, 1)).toEqual({ passed: 3, failed: 2 })
+    expect(countTests(undefined, 139)).toEqual({ passed: 0, failed: 1 })
+    expect(countTests({ numPassedTests: 3, numFailedTests: 0, testResults: [file('passed')] }, 0)).toEqual({
+      passed: 3,
+      failed: 0,
+    })
+    expect(countTests({ numPassedTests: 3, numFailedTests: 0, testResults: [file('passed')] }, 1)).toEqual({
+      passed: 3,
+      failed: 1,
+    })
+  })
+})
+
+describe('what the machine must have', () => {
+  it('names all that is missing at once, with the command that installs it', () => {
+    expect(() => checkTools({ PATH: root })).toThrow(
+      expect.objectContaining({
+        message: 'missing: a C++ compiler, CMake, make or Ninja, Python 3 with pip',
+        remedy: 'Install with: sudo apt-get install -y g++ cmake make python3-pip',
+      }),
+    )
+    expect(() => checkTools()).not.toThrow()
+  })
+})
