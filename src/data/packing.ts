@@ -2,6 +2,7 @@
 // its arguments, so a resumed run sees the same steps. Knows nothing of files, tokenizers or training.
 import type { PackedBatch } from '../../binding.js'
 import { BtError } from '../errors.js'
+import { mix } from './hash.js'
 
 /** A row that can be packed: text/types.ts's EncodedRow is one. */
 export interface PackableRow {
@@ -66,13 +67,6 @@ function uniform(key: number, counter: number): number {
   const low = mix(key ^ mix(counter))
   const high = mix(low ^ 0x9e3779b9 ^ key)
   return ((high >>> 5) * 0x4000000 + (low >>> 6)) / 0x20000000000000
-}
-
-/** MurmurHash3's finaliser: each input bit turns about half of the 32 output bits. */
-function mix(value: number): number {
-  let h = Math.imul(value ^ (value >>> 16), 0x85ebca6b)
-  h = Math.imul(h ^ (h >>> 13), 0xc2b2ae35)
-  return (h ^ (h >>> 16)) >>> 0
 }
 
 export interface PlanOptions {

@@ -1,0 +1,44 @@
+// Rows of a Parquet file as plain objects, streamed through DuckDB. Column meanings are for formats.ts.
+import { tmpdir } from 'node:os'
+import { BtError, messageOf } from '../errors.js'
+
+/**
+ * Streams a Parquet file's rows in file order; lists and structs become arrays and objects, times become text, and
+ * integers become numbers where they are exact.
+ * @throws {BtError} BT_DATA_FORMAT when the file is damaged
+ */
+export async function* readParquet(path: string): AsyncGenerator<Record<string, unknown>> {
+  const { DuckDBInstance, JsonDuckDBValueConverter } = await import('@duckdb/node-api')
+  const convert: typeof JsonDuckDBValueConverter = (value, type, converter) =>
+    typeof value === 'bigint' && BigInt(Number(value)) === value
+      ? Number(value)
+      : JsonDuckDBValueConverter(value, type, converter)
+  // One thread and order kept: rows come in file order. The limit bounds what DuckDB buffers, not what it returns.
+  const instance = await DuckDBInstance.create(':memory:', {
+    threads: '1',
+    memory_limit: '1GB',
+    temp_directory: tmpdir(),
+    preserve_insertion_order: 'true',
+  })
+  const connection = await instance.connect()
+  try {
+    const result = await connection.stream('SELECT * FROM read_parquet($path)', { path })
+    const names = result.deduplicatedColumnNames()
+    for await (const rows of result.yieldConvertedRows(convert)) {
+      for (const row of rows) yield Object.fromEntries(names.map((name, column) => [name, row[column] ?? null]))
+    }
+  } catch (error) {
+    if (error instanceof BtError) throw error
+    throw new BtError('BT_DATA_FORMAT', `${path}: the Parquet file cannot be read: ${firstLine(messageOf(error))}`, {
+      remedy: 'Fetch or write the file again.',
+      cause: error,
+    })
+  } finally {
+    connection.closeSync()
+    instance.closeSync()
+  }
+}
+
+function firstLine(text: string): string {
+  return text.split('\n', 1)[0]!
+}

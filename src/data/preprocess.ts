@@ -1,0 +1,228 @@
+// From any data sets to clean rows: read, filtered, freed of duplicates, split, written, and all of it counted.
+import { access, mkdir, realpath, stat } from 'node:fs/promises'
+import { dirname, extname } from 'node:path'
+import { BtError } from '../errors.js'
+import { writeAtomic, writeFileAtomic } from '../files.js'
+import type { OnProgress } from '../progress.js'
+import { inputName } from './bytes.js'
+import { Drops, type Malformed } from './drops.js'
+import { type FilterOptions, openFilter } from './filter.js'
+import type { PairColumns } from './formats.js'
+import { type LengthSummary, Lengths } from './lengths.js'
+import { nothingLeft } from './load.js'
+import { RowWriter } from './row-writer.js'
+import { type InputSummary, type ReadRow, readRows, rowToJson } from './rows.js'
+import { checkFraction, isValidationRow } from './split.js'
+import type { DropCount } from './types.js'
+
+export interface PreprocessOptions extends FilterOptions {
+  /** Files of any known format, each detected by itself; "-" is stdin. */
+  inputs: string[]
+  /** JSONL file for the rows (the training side when `validation` is given). */
+  output: string
+  /** Share of instructions kept back for validation, 0 to below 1; 0 by default. */
+  validation?: number | undefined
+  /** File for them; by default "name.validation.jsonl" beside an output "name.jsonl". */
+  validationOutput?: string | undefined
+  /** Feeds the split alone; 0 by default. */
+  seed?: number | undefined
+  columns?: PairColumns | undefined
+  allReplies?: boolean | undefined
+  /** Stop at the first unreadable line. */
+  strict?: boolean | undefined
+  /** Replace outputs that exist. */
+  force?: boolean | undefined
+  /** JSON file for the report. */
+  report?: string | undefined
+  onProgress?: OnProgress | undefined
+  signal?: AbortSignal | undefined
+}
+
+export interface PreprocessReport {
+  inputs: (InputSummary & { kept: number })[]
+  /** Rows looked at: kept + dropped. */
+  read: number
+  kept: number
+  train: number
+  validation: number
+  droppedTotal: number
+  dropped: DropCount[]
+  /** The first hundred unreadable lines, each with what is wrong. */
+  malformed: Malformed[]
+  /** Kept rows whose conversation has other turns too. */
+  multiTurn: number
+  /** With a language filter: rows that had to be detected, and those kept because the text did not tell. */
+  languageDetected: number
+  languageUnsure: number
+  /** Characters (code points) of kept rows. */
+  instructionCharacters: LengthSummary
+  responseCharacters: LengthSummary
+  outputs: { train: string; validation?: string; report?: string }
+  warnings: string[]
+}
+
+/**
+ * Writes clean {id, instruction, response, source, ...} rows in input order: the same inputs and options always give the
+ * same bytes. Outputs appear whole or not at all.
+ * @throws {BtError} as readRows; BT_USAGE for options that contradict each other, BT_OUTPUT_EXISTS without `force`,
+ *   BT_DATA_EMPTY when no row is left (nothing is written then), BT_INTERRUPTED when `signal` aborts
+ */
+export async function preprocess(options: PreprocessOptions): Promise<PreprocessReport> {
+  const outputs = await checkOutputs(options)
+  const report = await writeRows(options, outputs)
+  if (outputs.report) await writeFileAtomic(outputs.report, `${JSON.stringify(report, null, 2)}\n`)
+  return report
+}
+
+type Outputs = PreprocessReport['outputs']
+
+async function writeRows(options: PreprocessOptions, outputs: Outputs): Promise<PreprocessReport> {
+  let report: PreprocessReport | undefined
+  await writeAtomic(outputs.train, async (trainFile) => {
+    const train = new RowWriter(trainFile)
+    if (!outputs.validation) {
+      report = await run(options, outputs, train)
+      return
+    }
+    await writeAtomic(outputs.validation, async (file) => {
+      report = await run(options, outputs, train, new RowWriter(file))
+    })
+  })
+  return report!
+}
+
+async function run(
+  options: PreprocessOptions,
+  outputs: Outputs,
+  train: RowWriter,
+  validation?: RowWriter,
+): Promise<PreprocessReport> {
+  const drops = new Drops({ strict: options.strict === true })
+  const filter = await openFilter(options, drops)
+  const instructions = new Lengths()
+  const responses = new Lengths()
+  const inputs: PreprocessReport['inputs'] = []
+  let multiTurn = 0
+  for await (const { row, input } of allRows(options, drops, inputs)) {
+    if (!filter.keeps(row)) continue
+    const held = isValidationRow(row.row.instruction, options.validation ?? 0, options.seed ?? 0)
+    await (held && validation ? validation : train).write(rowToJson(row.row))
+    input.kept++
+    instructions.add(row.row.instruction)
+    responses.add(row.row.response)
+    if (row.row.multiTurn) multiTurn++
+  }
+  const kept = train.rows + (validation?.rows ?? 0)
+  if (train.rows === 0) throw nothingLeft(options.inputs.map(inputName).join(', '), drops.counts())
+  await train.end()
+  await validation?.end()
+  return {
+    inputs,
+    read: kept + drops.total,
+    kept,
+    train: train.rows,
+    validation: validation?.rows ?? 0,
+    droppedTotal: drops.total,
+    dropped: drops.counts(),
+    malformed: drops.malformed,
+    multiTurn,
+    languageDetected: filter.languageDetected,
+    languageUnsure: filter.languageUnsure,
+    instructionCharacters: instructions.summary(),
+    responseCharacters: responses.summary(),
+    outputs,
+    warnings: validation?.rows === 0 ? ['no row fell to the validation side: its file is empty'] : [],
+  }
+}
+
+/** Rows of all inputs one after the other, with progress in bytes. */
+async function* allRows(
+  options: PreprocessOptions,
+  drops: Drops,
+  inputs: PreprocessReport['inputs'],
+): AsyncGenerator<{ row: ReadRow; input: PreprocessReport['inputs'][number] }> {
+  const total = await totalBytes(options.inputs)
+  let done = 0
+  const onBytes = (bytes: number) => {
+    done += bytes
+    options.onProgress?.({ label: 'reading', done, unit: 'bytes', ...(total === undefined ? {} : { total }) })
+  }
+  for (const path of options.inputs) {
+    const input = { path, format: '', records: 0, kept: 0 }
+    inputs.push(input)
+    const { columns, allReplies } = options
+    for await (const row of readRows(path, { drops, summary: input, columns, allReplies, onBytes })) {
+      if (options.signal?.aborted) throw new BtError('BT_INTERRUPTED', 'interrupted; nothing was written')
+      yield { row, input }
+    }
+  }
+}
+
+/** Size of all inputs that are read as bytes; undefined when one is a pipe. */
+async function totalBytes(paths: readonly string[]): Promise<number | undefined> {
+  let total = 0
+  for (const path of paths) {
+    if (path === '-') return undefined
+    if (await exists(path)) total += (await stat(path)).size
+  }
+  return total
+}
+
+/** Where everything goes, checked before any work is done. */
+async function checkOutputs(options: PreprocessOptions): Promise<Outputs> {
+  const { inputs, output, validation = 0, report } = options
+  if (inputs.length === 0) throw new BtError('BT_USAGE', 'no input file was given')
+  if (inputs.filter((path) => path === '-').length > 1) throw new BtError('BT_USAGE', 'stdin can be read once only')
+  checkFraction(validation)
+  if (options.validationOutput && validation === 0) {
+    throw new BtError('BT_USAGE', 'a validation file is named, but no share of rows goes there', {
+      remedy: 'Add --validation 0.05',
+    })
+  }
+  const outputs: Outputs = {
+    train: output,
+    ...(validation > 0 ? { validation: options.validationOutput ?? validationPath(output) } : {}),
+    ...(report ? { report } : {}),
+  }
+  const paths = Object.values(outputs)
+  if (new Set(paths).size < paths.length) throw new BtError('BT_USAGE', 'two outputs have the same name')
+  const inputPaths = await Promise.all(inputs.map(real))
+  for (const path of paths) {
+    if (inputPaths.includes(await real(path))) {
+      throw new BtError('BT_USAGE', `${path} is an input and an output at once`, { remedy: 'Name another --output.' })
+    }
+    if (!options.force && (await exists(path))) {
+      throw new BtError('BT_OUTPUT_EXISTS', `${path} exists already`, {
+        remedy: 'Name another --output, or add --force to replace it.',
+      })
+    }
+    await mkdir(dirname(path), { recursive: true })
+  }
+  requireJsonl(outputs.train)
+  if (outputs.validation) requireJsonl(outputs.validation)
+  return outputs
+}
+
+function requireJsonl(path: string): void {
+  if (!/^\.(json|parquet|gz|csv)$/.test(extname(path)) && path !== '-') return
+  throw new BtError('BT_USAGE', `${path}: rows are written as JSONL to a file`, {
+    remedy: 'Give the output a name that ends in .jsonl',
+  })
+}
+
+/** "seed.jsonl" -> "seed.validation.jsonl" */
+function validationPath(output: string): string {
+  const extension = extname(output)
+  return `${output.slice(0, output.length - extension.length)}.validation${extension || '.jsonl'}`
+}
+
+async function real(path: string): Promise<string> {
+  return (await exists(path)) ? await realpath(path) : path
+}
+
+async function exists(path: string): Promise<boolean> {
+  return access(path).then(
+    () => true,
+    () => false,
+  )
+}
