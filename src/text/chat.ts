@@ -84,6 +84,9 @@ export function trimmed(slot: Slot, content: string): string {
   return slot.trimEnd ? trimEnd(left) : left
 }
 
+/** The library's own strftime_now cannot be replaced from outside and tells today. The line end goes with the block. */
+const ownDay = '{% set strftime_now = day_now %}\n'
+
 /** Renders with the names that transformers gives a template. */
 async function renderer(
   { chatTemplate = '', bosToken, eosToken }: Pick<TokenizerSource, 'chatTemplate' | 'bosToken' | 'eosToken'>,
@@ -91,11 +94,11 @@ async function renderer(
 ): Promise<Render> {
   const { Template } = await import('@huggingface/jinja')
   try {
-    const template = new Template(chatTemplate)
+    const template = new Template(`${ownDay}${chatTemplate}`)
     const names = {
       tools: null,
       documents: null,
-      strftime_now: (format: string) => strftime(now, format),
+      day_now: (format: string) => strftime(now, format),
       ...(bosToken === undefined ? {} : { bos_token: bosToken }),
       ...(eosToken === undefined ? {} : { eos_token: eosToken }),
     }
@@ -131,12 +134,13 @@ function acceptsSystem(render: Render): boolean {
 /** Stands for a content. Letters and digits only: nothing that a template would escape or look for. */
 const marker = (message: number) => `BTCONTENT${message}END`
 
-/** White space for Python and JavaScript, in no template: whether it survives beside a marker tells what is trimmed. */
-const pad = '\u2003'
+/** White space for Python and JavaScript, in no template: what survives on a side of a marker tells what is trimmed. */
+const padLeft = '\u2003'
+const padRight = '\u2002'
 
 /** Renders markers in place of contents, and cuts the text at them. */
 function layOut(render: Render, roles: ChatMessage['role'][], addGenerationPrompt: boolean): Layout {
-  const text = renderContents(render, roles, addGenerationPrompt, (i) => `${pad}${marker(i)}${pad}`)
+  const text = renderContents(render, roles, addGenerationPrompt, (i) => `${padLeft}${marker(i)}${padRight}`)
   const layout: Layout = []
   let rest = text
   for (let message = 0; message < roles.length; message++) {
@@ -144,7 +148,7 @@ function layOut(render: Render, roles: ChatMessage['role'][], addGenerationPromp
     if (before === undefined || after === undefined || more !== undefined) {
       throw templateError(`leaves out, repeats or reorders the ${roles[message]} message`)
     }
-    const slot = { message, trimStart: !before.endsWith(pad), trimEnd: !after.startsWith(pad) }
+    const slot = { message, trimStart: !before.endsWith(padLeft), trimEnd: !after.startsWith(padRight) }
     layout.push(slot.trimStart ? before : before.slice(0, -1), slot)
     rest = slot.trimEnd ? after : after.slice(1)
   }

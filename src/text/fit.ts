@@ -17,7 +17,7 @@ export interface Fitted {
  * The stretch with as much of the context as fits into `room` tokens. The text is cut where a token starts and encoded
  * again, so that the ids are those of a real, shorter text; no character is ever split.
  * @param whole ids of the stretch with all of the context
- * @param overhead tokens of the stretch with no context
+ * @param overhead tokens of the stretch beside the context's
  * @returns undefined when fewer than 16 tokens of context (or all, if it has fewer) would stay
  */
 export async function fitContext(

@@ -85,7 +85,8 @@ async function compile(
     tokenizer.encodeText(before + content + after, place)
   const head = await encodePieces(tokenizer.encodeText, headPieces)
   const mid = await encodePieces(tokenizer.encodeText, midPieces)
-  const overhead = (await encodeIn(context, '')).length
+  // Beside one letter, as beside any text: with nothing between them the line ends around the context would join.
+  const overhead = (await encodeIn(context, 'x')).length - 1
   const stopTokens = [...new Set([endToken, ...tokenizer.eosIds])]
   const hash = sha256(JSON.stringify({ version: 1, task, form, ask, head, context, mid, target, stopTokens })).slice(
     0,

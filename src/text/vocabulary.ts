@@ -18,6 +18,9 @@ interface Component {
   pretokenizers?: Component[]
   prepend_scheme?: string
   add_prefix_space?: boolean
+  prepend?: string
+  pattern?: { String?: string }
+  content?: string
   [option: string]: unknown
 }
 
@@ -78,7 +81,21 @@ export function readVocabulary(json: string, ends: { texts: (string | undefined)
     if (!control.has(id)) control.set(id, { id, text, lstrip: false, rstrip: false })
     silent.add(id)
   }
-  return { json: parsed, texts, control, silent }
+  return { json: withMetaspace(parsed), texts, control, silent }
+}
+
+/**
+ * Llama's older tokenizer.json files, and SentencePiece's own way, put a space before every stretch of text with
+ * normalizers. transformers 5 replaces them by a Metaspace pre-tokenizer for the first word of the whole text, and none
+ * where it begins with a space ("legacy": false, as Llama 2 and TinyLlama have it); so do we, for the same ids.
+ */
+function withMetaspace(json: TokenizerJson): TokenizerJson {
+  const [prepend, replace, ...more] = components(json.normalizer)
+  const prepends = prepend?.type === 'Prepend' && prepend.prepend === '▁'
+  const replaces = replace?.type === 'Replace' && replace.pattern?.String === ' ' && replace.content === '▁'
+  if (!prepends || !replaces || more.length > 0 || json.pre_tokenizer) return json
+  const metaspace = { type: 'Metaspace', replacement: '▁', prepend_scheme: 'first', split: false }
+  return { ...json, normalizer: null, pre_tokenizer: metaspace }
 }
 
 function parse(json: string): TokenizerJson {
