@@ -7,7 +7,7 @@ import { BtError } from '../errors.js'
 import { configFromHf, hfConfigSchema } from './hf-config.js'
 import { readHfTokenizer } from './hf-tokenizer.js'
 import { readJsonIfThere } from './json-file.js'
-import { readSafetensorsHeader } from './safetensors.js'
+import { readSafetensorsHeader } from './safetensors-header.js'
 import { assembleSource } from './source.js'
 import type { ModelSource } from './types.js'
 

@@ -1,161 +1,85 @@
-// Reads the header of a .safetensors file: where each tensor lies and of what kind. Weights are not read.
+// Small tensors in and out of .safetensors files: adapters, optimizer state, checks. A model's weights never come
+// through here: they are mapped by the native side.
 import { open } from 'node:fs/promises'
-import { z } from 'zod'
-import { BtError, hasCode, messageOf } from '../errors.js'
+import { BtError } from '../errors.js'
+import { writeAtomic } from '../files.js'
+import { readSafetensorsHeader, type StoredTensor } from './safetensors-header.js'
 
-/** One tensor as the header gives it; offsets count from the start of the file. */
-export interface StoredTensor {
+/** A tensor of any rank, FP32, row-major. */
+export interface FloatTensor {
   name: string
-  /** "F32", "BF16", "I64", ... */
-  dtype: string
-  shape: number[]
-  offset: number
-  byteLength: number
+  shape: readonly number[]
+  data: Float32Array
 }
 
-export interface SafetensorsHeader {
-  tensors: StoredTensor[]
+export interface SafetensorsContent {
+  /** In the order in which they lie in the file. */
+  tensors: { name: string; shape: number[]; data: Float32Array }[]
   metadata: Record<string, string>
 }
 
-/** Bytes of one element. */
-const dtypeBytes: Readonly<Record<string, number>> = {
-  F64: 8,
-  F32: 4,
-  F16: 2,
-  BF16: 2,
-  I64: 8,
-  I32: 4,
-  I16: 2,
-  I8: 1,
-  U64: 8,
-  U32: 4,
-  U16: 2,
-  U8: 1,
-  BOOL: 1,
-  F8_E4M3: 1,
-  F8_E5M2: 1,
+/**
+ * Reads every tensor; FP16 and BF16 become FP32.
+ * @throws {BtError} BT_SAFETENSORS for a damaged file, BT_TENSOR_TYPE for a tensor of another type, by name
+ */
+export async function readSafetensors(path: string): Promise<SafetensorsContent> {
+  const { tensors, metadata } = await readSafetensorsHeader(path)
+  const file = await open(path, 'r')
+  try {
+    const content: SafetensorsContent = { tensors: [], metadata }
+    for (const stored of [...tensors].sort((a, b) => a.offset - b.offset)) {
+      const bytes = new Uint8Array(stored.byteLength)
+      const { bytesRead } = await file.read(bytes, 0, stored.byteLength, stored.offset)
+      if (bytesRead < stored.byteLength) throw new BtError('BT_SAFETENSORS', `${path} was cut short while it was read`)
+      content.tensors.push({ name: stored.name, shape: stored.shape, data: toFloats(path, stored, bytes) })
+    }
+    return content
+  } finally {
+    await file.close()
+  }
 }
 
-/** The limit of the format's own reader. */
-const maxHeaderBytes = 100_000_000
+function toFloats(path: string, { name, dtype }: StoredTensor, bytes: Uint8Array): Float32Array {
+  if (dtype === 'F32') return new Float32Array(bytes.buffer)
+  const halves = new Uint16Array(bytes.buffer)
+  if (dtype === 'BF16') return new Float32Array(Uint32Array.from(halves, (bits) => bits << 16).buffer)
+  if (dtype === 'F16') return Float32Array.from(halves, fromHalf)
+  throw new BtError('BT_TENSOR_TYPE', `${path}: ${name} is stored as ${dtype}; F32, F16 and BF16 can be read`)
+}
 
-const entrySchema = z.strictObject({
-  dtype: z.string(),
-  shape: z.array(z.number().int().nonnegative()),
-  data_offsets: z.tuple([z.number().int().nonnegative(), z.number().int().nonnegative()]),
-})
+/** IEEE half bits to a number. */
+function fromHalf(bits: number): number {
+  const sign = bits & 0x8000 ? -1 : 1
+  const exponent = (bits >> 10) & 31
+  const fraction = bits & 1023
+  if (exponent === 31) return fraction === 0 ? sign * Number.POSITIVE_INFINITY : Number.NaN
+  return exponent === 0 ? sign * fraction * 2 ** -24 : sign * (1024 + fraction) * 2 ** (exponent - 25)
+}
 
 /**
- * Format: 8 bytes of header length (little-endian), a JSON header, then the data.
- * Source: https://github.com/huggingface/safetensors#format
- * @throws {BtError} BT_MODEL_NOT_FOUND when there is no such file, BT_SAFETENSORS naming file and tensor when the
- * header is not valid, offsets overlap, leave gaps or do not fit dtype and shape, or the file is cut short
+ * Writes FP32 tensors in the order given, so that a kill leaves the old file or the new one.
+ * @throws {BtError} BT_DISK_FULL
  */
-export async function readSafetensorsHeader(path: string): Promise<SafetensorsHeader> {
-  const { text, dataStart, fileSize } = await readHeaderText(path)
-  const entries = parseHeader(path, text)
-  const metadata = parseMetadata(path, entries.get('__metadata__'))
-  entries.delete('__metadata__')
-  const tensors = [...entries].map(([name, entry]) => storedTensor(path, name, entry, dataStart, fileSize))
-  checkCoverage(path, tensors, dataStart, fileSize)
-  return { tensors, metadata }
-}
-
-async function readHeaderText(path: string): Promise<{ text: string; dataStart: number; fileSize: number }> {
-  const handle = await open(path, 'r').catch((error: unknown) => {
-    if (!hasCode(error, 'ENOENT')) throw error
-    throw new BtError('BT_MODEL_NOT_FOUND', `${path}: no such file`, { cause: error })
+export async function writeSafetensors(
+  path: string,
+  tensors: readonly FloatTensor[],
+  metadata: Readonly<Record<string, string>> = {},
+): Promise<void> {
+  let end = 0
+  const entries: [string, unknown][] = tensors.map(({ name, shape, data }) => {
+    const begin = end
+    end += data.byteLength
+    return [name, { dtype: 'F32', shape, data_offsets: [begin, end] }]
   })
-  try {
-    const { size } = await handle.stat()
-    if (size < 8) throw damaged(path, `has ${size} bytes, not even a header length`)
-    const prefix = Buffer.alloc(8)
-    await handle.read(prefix, 0, 8, 0)
-    const length = Number(prefix.readBigUInt64LE())
-    if (length > maxHeaderBytes) throw damaged(path, `claims a header of ${length} bytes: not a safetensors file`)
-    if (8 + length > size) throw damaged(path, `is cut short within its header (${size} bytes of ${8 + length})`)
-    const header = Buffer.alloc(length)
-    await handle.read(header, 0, length, 8)
-    return { text: header.toString('utf8'), dataStart: 8 + length, fileSize: size }
-  } finally {
-    await handle.close()
-  }
-}
-
-/** JSON.parse keeps the last of two equal keys and says nothing, so the keys are looked for in the text, too. */
-function parseHeader(path: string, text: string): Map<string, unknown> {
-  let parsed: unknown
-  try {
-    parsed = JSON.parse(text)
-  } catch (error) {
-    throw damaged(path, `has a header that is not JSON: ${messageOf(error)}`)
-  }
-  if (typeof parsed !== 'object' || parsed === null || Array.isArray(parsed)) {
-    throw damaged(path, 'has a header that is not a JSON object')
-  }
-  const seen = new Set<string>()
-  for (const name of topLevelKeys(text)) {
-    if (seen.has(name)) throw damaged(path, `lists ${name} twice`)
-    seen.add(name)
-  }
-  return new Map(Object.entries(parsed))
-}
-
-/** Keys of the outermost object of valid JSON, repeated ones included. */
-function topLevelKeys(text: string): string[] {
-  const keys: string[] = []
-  let depth = 0
-  for (const match of text.matchAll(/"(?:[^"\\]|\\.)*"(\s*:)?|[{}[\]]/g)) {
-    const token = match[0]
-    if (token === '{' || token === '[') depth++
-    else if (token === '}' || token === ']') depth--
-    else if (depth === 1 && match[1] !== undefined) keys.push(JSON.parse(token.slice(0, -match[1].length)) as string)
-  }
-  return keys
-}
-
-function parseMetadata(path: string, value: unknown): Record<string, string> {
-  if (value === undefined) return {}
-  const parsed = z.record(z.string(), z.string()).safeParse(value)
-  if (!parsed.success) throw damaged(path, 'has __metadata__ that is not text to text')
-  return parsed.data
-}
-
-function storedTensor(path: string, name: string, entry: unknown, dataStart: number, fileSize: number): StoredTensor {
-  const parsed = entrySchema.safeParse(entry)
-  if (!parsed.success) throw damaged(path, `describes ${name} wrongly: ${z.prettifyError(parsed.error)}`)
-  const { dtype, shape, data_offsets: offsets } = parsed.data
-  const [begin, end] = offsets
-  const bytes = Object.hasOwn(dtypeBytes, dtype) ? dtypeBytes[dtype]! : undefined
-  if (bytes === undefined) throw damaged(path, `stores ${name} as ${dtype}, which is not a known type`)
-  const needed = shape.reduce((product, size) => product * size, bytes)
-  if (end - begin !== needed) {
-    throw damaged(path, `gives ${name} ${end - begin} bytes where ${dtype} [${shape}] takes ${needed}`)
-  }
-  if (dataStart + end > fileSize) {
-    throw damaged(path, `is cut short: ${name} ends at byte ${dataStart + end}, the file has ${fileSize}`)
-  }
-  return { name, dtype, shape, offset: dataStart + begin, byteLength: needed }
-}
-
-/** Tensors follow each other without overlap or gap, from the start of the data to the end of the file. */
-function checkCoverage(path: string, tensors: StoredTensor[], dataStart: number, fileSize: number): void {
-  let end = dataStart
-  let before = 'the header'
-  for (const { name, offset, byteLength } of [...tensors].sort(
-    (a, b) => a.offset - b.offset || a.byteLength - b.byteLength,
-  )) {
-    if (offset < end) throw damaged(path, `has ${before} and ${name} overlap`)
-    if (offset > end) throw damaged(path, `has ${offset - end} bytes of nothing before ${name}`)
-    end = offset + byteLength
-    before = name
-  }
-  if (end !== fileSize) throw damaged(path, `has ${fileSize - end} bytes after its last tensor, ${before}`)
-}
-
-function damaged(path: string, what: string): BtError {
-  return new BtError('BT_SAFETENSORS', `${path} ${what}`, {
-    remedy: 'The file is damaged or was not wholly copied: fetch it again.',
+  if (Object.keys(metadata).length > 0) entries.unshift(['__metadata__', metadata])
+  const json = Buffer.from(JSON.stringify(Object.fromEntries(entries)))
+  const header = Buffer.alloc(8 + Math.ceil(json.length / 8) * 8, ' ') // padded: the data starts on eight bytes
+  header.writeBigUInt64LE(BigInt(header.length - 8))
+  json.copy(header, 8)
+  await writeAtomic(path, async (file) => {
+    await file.writeFile(header)
+    for (const { data } of tensors) {
+      await file.writeFile(new Uint8Array(data.buffer, data.byteOffset, data.byteLength))
+    }
   })
 }

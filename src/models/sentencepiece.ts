@@ -68,7 +68,7 @@ function parsePiece(bytes: Uint8Array): Piece {
   const piece: Piece = { text: '', score: 0, type: pieceType.normal }
   for (const { field, value } of fields(bytes)) {
     if (field === 1) piece.text = new TextDecoder().decode(nested(value))
-    if (field === 2) piece.score = new DataView(nested(value).slice().buffer).getFloat32(0, true)
+    if (field === 2) piece.score = float(value)
     if (field === 3) piece.type = integer(value)
   }
   return piece
@@ -126,6 +126,12 @@ function* fields(bytes: Uint8Array): Generator<{ field: number; value: Value }> 
 function integer(value: Value): number {
   if (typeof value !== 'bigint') throw damaged('a number is stored as bytes')
   return Number(value)
+}
+
+function float(value: Value): number {
+  const { buffer, byteOffset, length } = nested(value)
+  if (length !== 4) throw damaged('a score is not of four bytes')
+  return new DataView(buffer, byteOffset, 4).getFloat32(0, true)
 }
 
 function nested(value: Value): Uint8Array {
