@@ -15,7 +15,9 @@ export function addFlags(command: Command, fields: Fields): void {
     const option = new Option(`${flagOf(name)}${meta.value ? ` ${meta.value}` : ''}`, descriptionOf(schema))
     command.addOption(option.helpGroup(meta.group).argParser(parserOf(schema, meta.value)))
     for (const alias of meta.aliases ?? []) {
-      command.addOption(new Option(`${alias} ${meta.value}`).hideHelp().argParser(parserOf(schema, meta.value)))
+      command.addOption(
+        new Option(`${alias} ${meta.value}`).hideHelp().helpGroup(meta.group).argParser(parserOf(schema, meta.value)),
+      )
     }
   }
 }

@@ -1,8 +1,6 @@
 // The command line's root: which commands there are, and their loading one at a time so that help and version are quick.
-import { readFileSync } from 'node:fs'
-import { join } from 'node:path'
 import { Command } from 'commander'
-import { packageRoot } from '../paths.js'
+import { packageVersion } from '../version.js'
 
 interface CommandEntry {
   name: string
@@ -50,12 +48,6 @@ const commands: CommandEntry[] = [
     load: async () => (await import('./evaluate.js')).addEvaluate,
   },
 ]
-
-/** Version in package.json. */
-export function packageVersion(): string {
-  const manifest = JSON.parse(readFileSync(join(packageRoot, 'package.json'), 'utf8')) as { version: string }
-  return manifest.version
-}
 
 /**
  * The whole command line. Only the command that `args` names is loaded; the others are known by name and summary.

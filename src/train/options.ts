@@ -20,7 +20,9 @@ const shapes = true
 
 const targets = z
   .union([z.literal('all-linear'), z.array(z.enum(targetModules)).min(1)])
-  .transform((value): TargetModule[] => (value === 'all-linear' ? [...targetModules] : [...new Set(value)]))
+  .transform((value): TargetModule[] =>
+    value === 'all-linear' ? [...targetModules] : targetModules.filter((name) => value.includes(name)),
+  )
 
 /** The table. Order is the order of the help. */
 export const trainFields = {

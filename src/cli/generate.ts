@@ -1,0 +1,149 @@
+// `bt-native generate`: flags in, rows to a file or a pipe, progress on stderr.
+import { type Command, Option } from 'commander'
+import { BtError, hasCode } from '../errors.js'
+import { resolveOptions } from '../fields.js'
+import { type GenerateInput, type GenerateOptions, generateFields, generateSchema } from '../generate/options.js'
+import type { GenerateStart } from '../generate/run.js'
+import type { GeneratedRow, GenerateSummary } from '../generate/types.js'
+import { packageVersion } from '../version.js'
+import { addFlags, flagOf, givenOptions } from './flags.js'
+import { formatBytes, formatCount, formatDuration, plural } from './format.js'
+import { onInterrupt, resumeLine } from './interrupt.js'
+import { exitCodes, runCommand, type Terminal } from './terminal.js'
+
+export function addGenerate(program: Command): void {
+  const command = program
+    .command('generate')
+    .description(
+      'Write an instruction for each text (or, with a forward adapter, a response for each instruction). ' +
+        'The same command again goes on where it was.',
+    )
+  addFlags(command, generateFields)
+  command
+    .optionsGroup('Other:')
+    .option('--show <n>', 'print so many pairs at the end')
+    .option('--json', 'one JSON object an event on stdout')
+    .addHelpOption(new Option('-h, --help', 'print this help').helpGroup('Other:'))
+    .addHelpText('after', examples)
+    .action((options) => runCommand(program, options, (terminal) => generateCommand(options, terminal)))
+}
+
+const examples = `
+Examples:
+  $ bt-native generate --adapter runs/first --input examples/seed.jsonl --output pairs.jsonl --show 5
+  $ cat texts.jsonl | bt-native generate --adapter runs/first --greedy --input - --output - > pairs.jsonl`
+
+async function generateCommand(parsed: Record<string, unknown>, terminal: Terminal): Promise<number> {
+  const options = resolveOptions(generateSchema, givenOptions<GenerateInput>(parsed, generateFields), undefined, flagOf)
+  if (options.output === undefined) {
+    throw new BtError('BT_USAGE', '--output is missing', { remedy: 'Name a .jsonl or .json file, or - for a pipe.' })
+  }
+  if (terminal.json && options.output === '-') {
+    throw new BtError('BT_USAGE', '--json and --output - both want stdout', { remedy: 'Name a file with --output.' })
+  }
+  const show = countOf(parsed.show)
+  const { generate } = await import('../generate/run.js')
+  const interrupts = onInterrupt(terminal, () => 'stopping after the tokens under way; rows so far are saved')
+  const shown: GeneratedRow[] = []
+  try {
+    const rows = generate(options, {
+      signal: interrupts.soft,
+      abort: interrupts.hard,
+      onProgress: terminal.progress,
+      onStart: (start) => reportStart(start, options, terminal),
+      onWarning: (text) => terminal.warn(text),
+    })
+    let next = await rows.next()
+    for (; !next.done; next = await rows.next()) if (shown.length < show) shown.push(next.value)
+    terminal.endProgress()
+    return reportEnd(next.value, shown, terminal)
+  } catch (error) {
+    if (!interrupts.hard.aborted || !hasCode(error, 'BT_ABORTED')) throw error
+    terminal.endProgress()
+    terminal.info(`stopped at once; rows written so far are saved\nresume: ${resumeLine()}`)
+    return exitCodes.interrupted
+  } finally {
+    interrupts.dispose()
+  }
+}
+
+function countOf(text: unknown): number {
+  if (text === undefined) return 0
+  const count = Number(text)
+  if (Number.isSafeInteger(count) && count >= 0) return count
+  throw new BtError('BT_USAGE', `--show: ${text} is no count`)
+}
+
+function reportStart(start: GenerateStart, options: GenerateOptions, terminal: Terminal): void {
+  terminal.event({ event: 'started', ...start })
+  const threads = start.device === 'cpu' ? `, ${plural(start.threads, 'thread')}` : ''
+  const { task, form, hash, ask } = start.template
+  const head = (name: string, text: string) => terminal.info(`${terminal.bold(name.padEnd(9))} ${text}`)
+  terminal.info(`bt-native ${packageVersion()} · ${start.detail} · ${start.device}${threads}, ${start.precision}\n`)
+  head('model', start.model)
+  if (start.adapter) head('adapter', start.adapter)
+  head('template', `${task}/${form} ${hash}   "${ask}"`)
+  head('sampling', samplingText(options))
+  if (start.rowsDone > 0) terminal.info(`going on after ${plural(start.rowsDone, 'row')} in ${options.output}`)
+}
+
+function samplingText(options: GenerateOptions): string {
+  const { temperature, topP, topK, minP, repetitionPenalty, seed, maxNewTokens } = options
+  const penalty = repetitionPenalty === 1 ? '' : `, repetition penalty ${repetitionPenalty}`
+  const form =
+    options.greedy || temperature === 0
+      ? 'greedy'
+      : `temperature ${temperature}, top-p ${topP}, top-k ${topK}${minP > 0 ? `, min-p ${minP}` : ''}, seed ${seed}`
+  return `${form}${penalty}, at most ${maxNewTokens} new tokens`
+}
+
+function reportEnd(summary: GenerateSummary, shown: GeneratedRow[], terminal: Terminal): number {
+  const { output } = summary
+  terminal.event({ event: summary.interrupted ? 'interrupted' : 'finished', ...summary })
+  for (const { reason, count, examples } of summary.dropped) {
+    terminal.warn(`${plural(count, 'row')} of the input left out: ${reason} (${examples.join(', ')})`)
+  }
+  if (summary.alreadyDone) {
+    terminal.info(`${output} is finished already: ${plural(summary.rows, 'row')}. --force starts over.`)
+    return exitCodes.done
+  }
+  for (const row of shown) showRow(row, terminal)
+  if (summary.interrupted) {
+    terminal.info(`saved ${plural(summary.rows, 'row')} in ${output}\nresume: ${resumeLine()}`)
+    return exitCodes.interrupted
+  }
+  const rate = `${formatCount(summary.written / summary.seconds, 2)} rows/s`
+  const memory = `peak memory ${formatBytes(summary.peakMemory)}`
+  terminal.info(
+    `${terminal.ok('done')} in ${formatDuration(summary.seconds)}. ${plural(summary.rows, 'row')} in ${output === '-' ? 'the pipe' : output}` +
+      ` · ${rate}, ${formatCount(summary.tokens / summary.seconds)} tok/s · ${memory}`,
+  )
+  for (const line of countLines(summary)) terminal.info(line)
+  if (output !== '-') terminal.info(`next: npx bt-native evaluate --predictions ${output}`)
+  return exitCodes.done
+}
+
+function countLines({ cut, unfinished, empty }: GenerateSummary): string[] {
+  const lines: string[] = []
+  if (cut > 0) lines.push(`${plural(cut, 'text')} cut to fit the prompt (--max-tokens)`)
+  if (unfinished > 0) lines.push(`${plural(unfinished, 'row')} ended by --max-new-tokens`)
+  if (empty > 0) lines.push(`${plural(empty, 'row')} with nothing to read: written empty`)
+  return lines
+}
+
+/** Characters of each side that are shown. */
+const shownCharacters = 300
+
+function showRow(row: GeneratedRow, terminal: Terminal): void {
+  const side = (name: string, text: string | undefined) => {
+    if (text === undefined) return
+    const flat = text.replace(/\s+/g, ' ')
+    const short = flat.length > shownCharacters ? `${flat.slice(0, shownCharacters)}…` : flat
+    terminal.info(`${terminal.bold(name.padEnd(11))} ${short}`)
+  }
+  side('response', row.response)
+  side('instruction', row.instruction)
+  side('reference', row.reference)
+  terminal.info(terminal.dim(`${plural(row.tokens, 'token')}, ended by ${row.finish}`))
+  terminal.info('')
+}

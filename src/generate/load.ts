@@ -1,0 +1,139 @@
+// What a generation stands on: adapter, base model, template, and in the end a sampler over them.
+import { stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import { z } from 'zod'
+import type { Sampler } from '../../binding.js'
+import { BtError, hasCode } from '../errors.js'
+import { sha256File } from '../files.js'
+import { type Adapter, readAdapter } from '../models/adapter.js'
+import { openModel } from '../models/open.js'
+import type { ModelSource } from '../models/types.js'
+import type { OnProgress } from '../progress.js'
+import { makeTemplate, templateFromDescription } from '../text/template.js'
+import { openTokenizer } from '../text/tokenizer.js'
+import type { PromptTemplate, Tokenizer } from '../text/types.js'
+import { type Machine, openMachine } from './machine.js'
+import type { GenerateOptions } from './options.js'
+
+/** Everything that is known without libtorch. */
+export interface Located {
+  source: ModelSource
+  tokenizer: Tokenizer
+  template: PromptTemplate
+  adapter?: Adapter & { hash: string }
+}
+
+export interface LocateControl {
+  onProgress?: OnProgress
+  signal?: AbortSignal
+  onWarning?: (text: string) => void
+}
+
+/** The part of bt_native.json that generation needs. */
+const recordSchema = z.looseObject({
+  model: z.looseObject({ reference: z.string(), hash: z.string() }),
+  template: z.object({
+    task: z.enum(['backward', 'forward']),
+    form: z.enum(['chat', 'plain']),
+    ask: z.string(),
+    hash: z.string(),
+    text: z.string().optional(),
+  }),
+})
+
+/**
+ * Finds adapter and base model and compiles the template that the adapter was trained with.
+ * @throws {BtError} BT_USAGE when neither is named; BT_TEMPLATE_MISMATCH; what readAdapter and openModel throw
+ */
+export async function locate(options: GenerateOptions, control: LocateControl): Promise<Located> {
+  const { adapter: folder, model } = await adapterOrModel(options)
+  const adapter = folder === undefined ? undefined : await openAdapter(folder)
+  const reference = model ?? adapter?.baseModel
+  if (!reference) {
+    throw new BtError('BT_USAGE', adapter ? `${folder} names no base model` : '--adapter is missing', {
+      remedy: adapter ? 'Name the model that it was trained on with --model.' : 'Name an adapter, or a --model alone.',
+    })
+  }
+  const source = await openModel(reference, control)
+  const tokenizer = await openTokenizer(source.tokenizer)
+  const template = await templateOf(adapter, source, tokenizer, control)
+  return { source, tokenizer, template, adapter }
+}
+
+/** An adapter folder given as the model is taken for what it is. */
+async function adapterOrModel({
+  adapter,
+  model,
+}: GenerateOptions): Promise<Pick<GenerateOptions, 'adapter' | 'model'>> {
+  if (adapter !== undefined || model === undefined) return { adapter, model }
+  try {
+    await stat(join(model, 'adapter_config.json'))
+    return { adapter: model }
+  } catch (error) {
+    if (hasCode(error, 'ENOENT') || hasCode(error, 'ENOTDIR')) return { model }
+    throw error
+  }
+}
+
+async function openAdapter(folder: string): Promise<Adapter & { hash: string }> {
+  const adapter = await readAdapter(folder)
+  return { ...adapter, hash: await sha256File(join(folder, 'adapter_model.safetensors')) }
+}
+
+async function templateOf(
+  adapter: Adapter | undefined,
+  source: ModelSource,
+  tokenizer: Tokenizer,
+  control: LocateControl,
+): Promise<PromptTemplate> {
+  const record = recordSchema.safeParse(adapter?.btNative)
+  if (!record.success) {
+    if (adapter) {
+      control.onWarning?.(
+        `${adapter.folder} does not say which prompt it was trained with (no bt_native.json): taking the default one for the backward task`,
+      )
+    }
+    return makeTemplate('backward', tokenizer, source.tokenizer)
+  }
+  const { model, template } = record.data
+  if (model.hash !== source.hash) {
+    control.onWarning?.(
+      `the adapter was trained on ${model.reference} (${model.hash.slice(0, 12)}), not on ${source.reference} (${source.hash.slice(0, 12)})`,
+    )
+  }
+  return templateFromDescription(template, tokenizer, source.tokenizer)
+}
+
+/** Opens libtorch, loads the model with its adapter and makes a sampler. The caller closes machine.runtime. */
+export async function loadSampler(
+  options: GenerateOptions,
+  { source, template, adapter }: Located,
+): Promise<{ machine: Machine; sampler: Sampler }> {
+  const machine = await openMachine(options)
+  try {
+    const { config, files, tensors } = source
+    const model = await machine.runtime.loadModel({ config, files, tensors, dtype: machine.dtype })
+    const lora = adapter && (await model.attachLora({ ...loraOptions(adapter), seed: 0 }))
+    const { topK, topP, minP, repetitionPenalty, seed, maxTokens, maxNewTokens } = options
+    const temperature = options.greedy ? 0 : options.temperature
+    const sampling = { temperature, topK, topP, minP, repetitionPenalty, seed }
+    const sampler = await model.createSampler(
+      {
+        ...sampling,
+        maxSequences: options.batchSize,
+        maxTokens: maxTokens + maxNewTokens,
+        stopTokens: template.stopTokens,
+      },
+      lora,
+    )
+    return { machine, sampler }
+  } catch (error) {
+    await machine.runtime.close()
+    throw error
+  }
+}
+
+/** Dropout plays no part in sampling. */
+function loraOptions({ r, alpha, rsLora, targets, tensors }: Adapter) {
+  return { r, alpha, rsLora, targets, tensors, dropout: 0 }
+}

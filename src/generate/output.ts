@@ -1,0 +1,197 @@
+// The file that generated rows go to: goes on where it was, refuses other options, is written by one process at a time.
+// A .json output is made from a JSONL work log at the end. Knows nothing of models.
+import { mkdir, readFile, rm, stat, truncate } from 'node:fs/promises'
+import { dirname, extname, resolve } from 'node:path'
+import { openJsonlAppender, writeJsonFromJsonl } from '../data/appender.js'
+import { BtError, hasCode } from '../errors.js'
+import { writeFileAtomic } from '../files.js'
+import { lockPath } from './lock.js'
+import type { GeneratedRow } from './types.js'
+
+/** Everything that the rows are a function of, but the input: name and value, as a person reads them. */
+export type Fingerprint = Record<string, string | number | boolean | null>
+
+/** Content of OUTPUT.meta.json. */
+interface Meta {
+  version: string
+  fingerprint: Fingerprint
+  /** What was read: same path, size and time mean the same rows. */
+  input: InputStamp
+  finished: boolean
+  rows?: number
+}
+
+type InputStamp = { path: string; bytes: number; modified: number; limit: number | null }
+
+export interface OutputOptions {
+  fingerprint: Fingerprint
+  version: string
+  input: string
+  limit?: number
+  force: boolean
+}
+
+export interface OutputFile {
+  /** Ids of the rows that are there, in order. */
+  readonly ids: readonly unknown[]
+  append(row: GeneratedRow): Promise<void>
+  /** Marks the output as complete; makes the .json. */
+  finish(): Promise<void>
+  close(): Promise<void>
+}
+
+/** Rows of an output that is complete for this very input, else undefined. Costs no lock and reads no input. */
+export async function finishedRows(path: string, options: OutputOptions): Promise<number | undefined> {
+  if (path === '-' || options.force) return undefined
+  const meta = await readMeta(path)
+  if (!meta) return undefined
+  refuseOther(path, meta.fingerprint, options.fingerprint)
+  if (!meta.finished || !(await exists(path))) return undefined
+  const stamp = await stampOf(options)
+  return JSON.stringify(stamp) === JSON.stringify(meta.input) && stamp.bytes >= 0 ? meta.rows : undefined
+}
+
+/**
+ * Opens an output: "-" for stdout, .jsonl, or .json with its work log beside it.
+ * @throws {BtError} BT_LOCKED, BT_OUTPUT_CHANGED when its rows were made with other options or, for a finished .json,
+ * another input; BT_OUTPUT_EXISTS when it is not ours; BT_OUTPUT_DAMAGED; BT_USAGE for another ending
+ */
+export async function openOutput(path: string, options: OutputOptions): Promise<OutputFile> {
+  if (path === '-') return standardOutput()
+  const log = logOf(path)
+  await mkdir(dirname(path), { recursive: true })
+  const lock = await lockPath(log, 'file')
+  try {
+    const files = await openLocked(path, log, options)
+    return {
+      ...files,
+      async close() {
+        try {
+          await files.close()
+        } finally {
+          await lock.release()
+        }
+      },
+    }
+  } catch (error) {
+    await lock.release()
+    throw error
+  }
+}
+
+/** The JSONL file that rows are appended to. */
+function logOf(path: string): string {
+  const kind = extname(path)
+  if (kind === '.jsonl') return path
+  if (kind === '.json') return `${path}.partial.jsonl`
+  throw new BtError('BT_USAGE', `--output ${path}: the name ends in neither .jsonl nor .json`)
+}
+
+async function openLocked(path: string, log: string, options: OutputOptions): Promise<OutputFile> {
+  const { version, fingerprint } = options
+  if (options.force) await empty(path, log)
+  const meta = await readMeta(path)
+  if (meta) refuseOther(path, meta.fingerprint, fingerprint)
+  else if ((await sizeOf(path)) > 0 || (await sizeOf(log)) > 0) throw foreign(path)
+  if (meta?.finished && path !== log) throw await otherInput(path, log)
+
+  const input = await stampOf(options)
+  await writeMeta(path, { version, fingerprint, input, finished: false })
+  const appender = await openJsonlAppender(log)
+  let rows = appender.rows
+  return {
+    ids: appender.ids,
+    append(row) {
+      rows++
+      return appender.append([row])
+    },
+    async finish() {
+      await appender.sync()
+      if (path !== log) await writeJsonFromJsonl(log, path)
+      await writeMeta(path, { version, fingerprint, input, finished: true, rows })
+      if (path !== log) await rm(log)
+    },
+    close: () => appender.close(),
+  }
+}
+
+/** The files are emptied, not replaced, where the lock stands on them. */
+async function empty(path: string, log: string): Promise<void> {
+  await truncate(log, 0)
+  await rm(metaOf(path), { force: true })
+  if (path !== log) await rm(path, { force: true })
+}
+
+function refuseOther(path: string, before: Fingerprint, now: Fingerprint): void {
+  const names = Object.keys({ ...before, ...now }).filter((name) => before[name] !== now[name])
+  if (names.length === 0) return
+  const changes = names.map((name) => `${name} ${before[name] ?? 'not set'}, not ${now[name] ?? 'not set'}`)
+  throw new BtError('BT_OUTPUT_CHANGED', `the rows in ${path} were made with ${changes.join('; ')}`, {
+    remedy: 'Give the old values to go on with them, another --output for new rows, or --force to start over.',
+  })
+}
+
+function foreign(path: string): BtError {
+  return new BtError('BT_OUTPUT_EXISTS', `${path} exists and was not made by bt-native generate`, {
+    remedy: 'Choose another --output, or --force to replace it.',
+  })
+}
+
+/** A finished .json has no work log to add to; the lock made an empty one. */
+async function otherInput(path: string, log: string): Promise<BtError> {
+  await rm(log)
+  return new BtError('BT_OUTPUT_CHANGED', `${path} is finished, and was made from another input or --limit`, {
+    remedy: 'Choose another --output, or --force to start over. A .jsonl output can be added to.',
+  })
+}
+
+function metaOf(path: string): string {
+  return `${path}.meta.json`
+}
+
+async function readMeta(path: string): Promise<Meta | undefined> {
+  try {
+    return JSON.parse(await readFile(metaOf(path), 'utf8')) as Meta
+  } catch (error) {
+    if (hasCode(error, 'ENOENT')) return undefined
+    throw error
+  }
+}
+
+async function writeMeta(path: string, meta: Meta): Promise<void> {
+  await writeFileAtomic(metaOf(path), `${JSON.stringify(meta, null, 2)}\n`)
+}
+
+/** bytes is -1 for a pipe, which is never known to be the same. */
+async function stampOf({ input, limit }: OutputOptions): Promise<InputStamp> {
+  if (input === '-') return { path: '-', bytes: -1, modified: 0, limit: limit ?? null }
+  const { size, mtimeMs } = await stat(input)
+  return { path: resolve(input), bytes: size, modified: mtimeMs, limit: limit ?? null }
+}
+
+async function sizeOf(path: string): Promise<number> {
+  return (await exists(path)) ? (await stat(path)).size : 0
+}
+
+async function exists(path: string): Promise<boolean> {
+  try {
+    await stat(path)
+    return true
+  } catch (error) {
+    if (hasCode(error, 'ENOENT')) return false
+    throw error
+  }
+}
+
+/** Rows to a pipe: nothing to go on with, nothing to lock. Waits while the reader is slow. */
+function standardOutput(): OutputFile {
+  return {
+    ids: [],
+    append: (row) =>
+      new Promise((done, fail) => {
+        process.stdout.write(`${JSON.stringify(row)}\n`, (error) => (error ? fail(error) : done()))
+      }),
+    finish: async () => undefined,
+    close: async () => undefined,
+  }
+}

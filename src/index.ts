@@ -1,0 +1,24 @@
+// The public API: what the command line does, as functions. Types here need nothing but this package's own.
+export { BtError, type BtErrorOptions } from './errors.js'
+export type { Lock } from './generate/lock.js'
+export type { GenerateInput, GenerateOptions } from './generate/options.js'
+export { type GenerateControl, type GenerateStart, generate } from './generate/run.js'
+export type { FinishReason, GeneratedRow, GenerateSummary } from './generate/types.js'
+export { type OpenModelOptions, openModel } from './models/open.js'
+export type { ModelSource, TokenizerSource } from './models/types.js'
+export { coreInfo, openRuntime } from './native/runtime.js'
+export type { OnProgress, Progress } from './progress.js'
+export { makeTemplate, templateFromDescription } from './text/template.js'
+export { openTokenizer } from './text/tokenizer.js'
+export type {
+  EncodedPrompt,
+  EncodedRow,
+  Pair,
+  PromptTemplate,
+  Task,
+  TemplateDescription,
+  Tokenizer,
+} from './text/types.js'
+export type { RowCounts, StepEvent, TrainEvent, TrainSummary, ValidationEvent } from './train/events.js'
+export type { TrainInput, TrainOptions } from './train/options.js'
+export { type TrainControl, train } from './train/run.js'

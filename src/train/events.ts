@@ -1,0 +1,97 @@
+// What a training run tells whoever watches, in the order in which it happens.
+import type { TargetModule } from '../../binding.js'
+import type { TemplateDescription } from '../text/types.js'
+
+/** Rows left out of training, or shortened for it. */
+export interface RowCounts {
+  train: number
+  validation: number
+  /** Rows that data preparation dropped, by reason. */
+  dropped: { reason: string; count: number; examples: string[] }[]
+  /** Rows whose context was cut to fit, and the tokens that went. */
+  cutRows: number
+  cutTokens: number
+  /** Rows left out because their target alone does not fit: how many, and the first few ids. */
+  tooLong: number
+  tooLongExamples: string[]
+  /** Tokens of the training rows, and those among them that are scored. */
+  tokens: number
+  scoredTokens: number
+}
+
+export interface StepEvent {
+  type: 'step'
+  step: number
+  steps: number
+  /** Passes over the data, with the fraction of the current one. */
+  epoch: number
+  /** Nats per scored token. */
+  loss: number
+  /** Exponential mean of the loss (0.95), corrected for its start. */
+  smoothedLoss: number
+  /** L2 before clipping. */
+  gradNorm: number
+  learningRate: number
+  tokens: number
+  scoredTokens: number
+  tokensPerSecond: number
+  /** FP16 loss scale; 1 in other precisions. */
+  scale: number
+  /** The gradient was not finite: weights untouched. */
+  skipped: boolean
+  milliseconds: number
+  /** Seconds to the last step, at the pace so far. */
+  etaSeconds: number
+}
+
+export interface ValidationEvent {
+  type: 'validation'
+  /** 0: the base model, before training. */
+  step: number
+  epoch: number
+  /** Nats per scored token. */
+  loss: number
+  /** That of the base model. */
+  baseLoss: number
+  /** Lowest so far. */
+  best: boolean
+  seconds: number
+}
+
+export interface TrainSummary {
+  output: string
+  steps: number
+  epochs: number
+  /** Exponential mean of the training loss at the end; nats per scored token. */
+  trainLoss: number
+  /** Of the last evaluation, of the base model, and of the adapter that was handed over. */
+  validationLoss?: number
+  baseLoss?: number
+  selectedStep: number
+  selectedLoss?: number
+  tokens: number
+  /** Useful tokens a second of training steps, validation and saving left aside. */
+  tokensPerSecond: number
+  /** Wall time, all sittings together. */
+  seconds: number
+  skippedSteps: number
+  /** Bytes: resident, and on the device. */
+  peakMemory: number
+  peakDeviceMemory: number
+}
+
+export type TrainEvent =
+  | { type: 'machine'; device: 'cpu' | 'cuda'; precision: 'fp32' | 'bf16' | 'fp16'; threads: number; detail: string }
+  | { type: 'model'; name: string; layers: number; parameters: number; dtype: string; seconds: number }
+  | ({ type: 'data'; file: string; seconds: number } & RowCounts)
+  | ({ type: 'template' } & TemplateDescription)
+  | { type: 'lora'; r: number; alpha: number; targets: TargetModule[]; trainable: number; share: number }
+  | { type: 'plan'; steps: number; stepsPerEpoch: number; epochs: number; rowsPerStep: number; tokensPerStep: number }
+  | { type: 'resumed'; step: number; steps: number; checkpoint: string }
+  | StepEvent
+  | ValidationEvent
+  | { type: 'checkpoint'; step: number; folder: string }
+  | { type: 'adapter'; step: number; epoch: number; folder: string }
+  | { type: 'interrupted'; step: number; steps: number; checkpoint: string }
+  | ({ type: 'finished' } & TrainSummary)
+  | ({ type: 'already-finished' } & TrainSummary)

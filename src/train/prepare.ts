@@ -1,0 +1,136 @@
+// From options to what can be trained on: model, template, rows and their tokens. Nothing is computed and nothing is
+// written here; libtorch is not needed yet.
+import { existsSync } from 'node:fs'
+import { resolve } from 'node:path'
+import { loadPairs } from '../data/load.js'
+import { splitValidation } from '../data/split.js'
+import type { DataRow, DropCount } from '../data/types.js'
+import { BtError, hasCode } from '../errors.js'
+import { openModel } from '../models/open.js'
+import type { ModelSource } from '../models/types.js'
+import type { OnProgress } from '../progress.js'
+import { makeTemplate } from '../text/template.js'
+import { openTokenizer } from '../text/tokenizer.js'
+import type { EncodedRow, PromptTemplate } from '../text/types.js'
+import type { RowCounts } from './events.js'
+import type { TrainOptions } from './options.js'
+import { dataHash, type RunIdentity } from './record.js'
+
+/** Rows before they are tokens. */
+export interface RowSet {
+  train: DataRow[]
+  validation: DataRow[]
+  dropped: DropCount[]
+}
+
+export interface Prepared {
+  source: ModelSource
+  template: PromptTemplate
+  rows: RowSet
+  identity: RunIdentity
+}
+
+export interface PrepareControl {
+  onProgress?: OnProgress
+  signal?: AbortSignal
+}
+
+/** Locates the model, compiles the template and reads the rows. */
+export async function prepare(options: TrainOptions, control: PrepareControl): Promise<Prepared> {
+  const source = await openModel(options.model, control)
+  const tokenizer = await openTokenizer(source.tokenizer)
+  const template = await makeTemplate(options.task, tokenizer, source.tokenizer, { ask: options.ask })
+  const rows = await readRows(options)
+  const { name, reference, hash, parameters } = source
+  const identity = {
+    options,
+    // A relative path would mean something else to who reads the adapter from another folder.
+    model: { name, reference: existsSync(reference) ? resolve(reference) : reference, hash, parameters },
+    template: template.describe(),
+    data: dataHash(rows.train, rows.validation),
+  }
+  return { source, template, rows, identity }
+}
+
+/** Not the run's seed: runs with other seeds are compared on the same validation rows. */
+const splitSeed = 0
+
+async function readRows(options: TrainOptions): Promise<RowSet> {
+  const { rows, dropped } = await loadPairs(options.data)
+  if (!options.validationData) {
+    const split = splitValidation(rows, options.validation, splitSeed)
+    // So few rows that all fall on one side: better trained on than looked at.
+    return split.train.length > 0 ? { ...split, dropped } : { train: rows, validation: [], dropped }
+  }
+  const validation = await loadPairs(options.validationData)
+  return { train: rows, validation: validation.rows, dropped: [...dropped, ...validation.dropped] }
+}
+
+export interface EncodedRows {
+  train: EncodedRow[]
+  validation: EncodedRow[]
+  counts: RowCounts
+}
+
+/** Rows encoded between two reports. */
+const rowsPerReport = 512
+
+/**
+ * Token ids of all rows. Rows whose target alone does not fit are left out and listed; cut contexts are counted.
+ * @throws {BtError} BT_DATA_EMPTY when no row is left to train on
+ */
+export async function encodeRows(
+  { rows, template }: Prepared,
+  maxTokens: number,
+  control: PrepareControl,
+): Promise<EncodedRows> {
+  const tooLong: string[] = []
+  let done = 0
+  const total = rows.train.length + rows.validation.length
+  const encodeAll = async (set: DataRow[]) => {
+    const encoded: EncodedRow[] = []
+    for (let start = 0; start < set.length; start += rowsPerReport) {
+      control.signal?.throwIfAborted()
+      const part = set.slice(start, start + rowsPerReport)
+      const results = await Promise.all(part.map((row) => encodeOne(row, template, maxTokens, tooLong)))
+      encoded.push(...results.filter((row) => row !== undefined))
+      done += part.length
+      control.onProgress?.({ label: 'reading rows', done, total, unit: 'rows' })
+    }
+    return encoded
+  }
+  const train = await encodeAll(rows.train)
+  const validation = await encodeAll(rows.validation)
+  if (train.length === 0) {
+    throw new BtError('BT_DATA_EMPTY', `none of the ${rows.train.length} rows fits into ${maxTokens} tokens`, {
+      remedy: 'Raise --max-tokens.',
+    })
+  }
+  return { train, validation, counts: countRows(train, validation, rows.dropped, tooLong) }
+}
+
+/** A row's tokens, or undefined (and noted in `tooLong`) when its target alone does not fit. */
+async function encodeOne(row: DataRow, template: PromptTemplate, maxTokens: number, tooLong: string[]) {
+  try {
+    return await template.encodePair(row, maxTokens)
+  } catch (error) {
+    if (!hasCode(error, 'BT_ROW_TOO_LONG')) throw error
+    tooLong.push(row.id)
+    return undefined
+  }
+}
+
+function countRows(train: EncodedRow[], validation: EncodedRow[], dropped: DropCount[], tooLong: string[]): RowCounts {
+  const sum = (of: (row: EncodedRow) => number) => train.reduce((total, row) => total + of(row), 0)
+  return {
+    train: train.length,
+    validation: validation.length,
+    dropped,
+    cutRows: train.filter((row) => row.cut > 0).length,
+    cutTokens: sum((row) => row.cut),
+    tooLong: tooLong.length,
+    tooLongExamples: tooLong.slice(0, 5),
+    tokens: sum((row) => row.tokens.length),
+    scoredTokens: sum((row) => row.tokens.length - row.targetStart),
+  }
+}

@@ -1,0 +1,127 @@
+// bt_native.json of an output folder: what the run is, how far it came, and whether a new call may go on with it.
+import { createHash } from 'node:crypto'
+import { readdir, readFile, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { BtError, hasCode } from '../errors.js'
+import { writeFileAtomic } from '../files.js'
+import type { ModelSource } from '../models/types.js'
+import type { TemplateDescription } from '../text/types.js'
+import type { RowCounts, TrainSummary } from './events.js'
+import { resultOptions, type TrainOptions } from './options.js'
+
+/** Everything that the trained weights are a function of. */
+export interface RunIdentity {
+  options: TrainOptions
+  model: Pick<ModelSource, 'name' | 'reference' | 'hash' | 'parameters'>
+  template: TemplateDescription
+  /** Hex SHA-256 over the ids of all rows, in order: training, then validation. */
+  data: string
+}
+
+/** Content of bt_native.json. */
+export interface RunRecord extends RunIdentity {
+  format: 1
+  /** Version of the package that wrote it. */
+  version: string
+  /** That of the machine that the run was started on. */
+  precision: 'fp32' | 'bf16' | 'fp16'
+  rows?: RowCounts
+  /** selectedStep: the adapter beside this file is the one after that step. */
+  training: { state: 'running'; selectedStep: number } | ({ state: 'finished' } & TrainSummary)
+}
+
+export const recordFile = 'bt_native.json'
+
+/** The record of a run in `folder`, if there is one. */
+export async function readRecord(folder: string): Promise<RunRecord | undefined> {
+  try {
+    return JSON.parse(await readFile(join(folder, recordFile), 'utf8')) as RunRecord
+  } catch (error) {
+    if (hasCode(error, 'ENOENT')) return undefined
+    if (!(error instanceof SyntaxError)) throw error
+    throw new BtError('BT_RUN_RECORD', `${join(folder, recordFile)} is no JSON: ${error.message}`, {
+      remedy: 'Restore the file, or start over with --force.',
+    })
+  }
+}
+
+export async function writeRecord(folder: string, record: RunRecord): Promise<void> {
+  await writeFileAtomic(join(folder, recordFile), `${JSON.stringify(record, null, 2)}\n`)
+}
+
+/** Fingerprint of the rows of a run, in order. */
+export function dataHash(train: { id: string }[], validation: { id: string }[]): string {
+  const hash = createHash('sha256')
+  for (const { id } of train) hash.update(`${id}\n`)
+  hash.update('|')
+  for (const { id } of validation) hash.update(`${id}\n`)
+  return hash.digest('hex')
+}
+
+/**
+ * Refuses to go on with a run that was started with something else.
+ * @throws {BtError} BT_RUN_CHANGED naming each difference, old and new
+ */
+export function checkIdentity(folder: string, old: RunRecord, now: RunIdentity): void {
+  const changes = identityChanges(old, now)
+  if (changes.length === 0) return
+  throw new BtError('BT_RUN_CHANGED', `${folder} holds a run with ${changes.join('; ')}`, {
+    remedy: 'Give the old values to go on with it, another --output for a new run, or --force to start over.',
+  })
+}
+
+/** Files are compared by content: moved or renamed ones are the same. */
+const comparedByContent: (keyof TrainOptions)[] = ['model', 'data', 'validationData', 'task', 'ask']
+
+function identityChanges(old: RunIdentity, now: RunIdentity): string[] {
+  const changes: string[] = []
+  for (const option of resultOptions) {
+    if (comparedByContent.includes(option)) continue
+    const [before, after] = [old.options[option], now.options[option]].map(
+      (value) => JSON.stringify(value) ?? 'not set',
+    )
+    if (before !== after) changes.push(`${option} ${before}, not ${after}`)
+  }
+  if (old.model.hash !== now.model.hash) {
+    changes.push(
+      `model ${old.model.reference} (${old.model.hash.slice(0, 12)}), not ${now.model.reference} (${now.model.hash.slice(0, 12)})`,
+    )
+  }
+  if (old.template.hash !== now.template.hash) {
+    changes.push(`template ${nameOf(old.template)}, not ${nameOf(now.template)}`)
+  }
+  if (old.data !== now.data) {
+    changes.push(
+      `other rows (data ${old.data.slice(0, 12)} from ${old.options.data}, not ${now.data.slice(0, 12)} from ${now.options.data})`,
+    )
+  }
+  return changes
+}
+
+function nameOf({ task, form, hash, ask }: TemplateDescription): string {
+  return `${task}/${form} ${hash} "${ask}"`
+}
+
+/** Files and folders that a run makes in its output folder. */
+const ownNames =
+  /^(bt_native\.json|metrics\.jsonl|adapter_config\.json|adapter_model\.safetensors|README\.md|checkpoint-\d+(\.tmp)?)$/
+
+/** Removes what a run made in `folder`, and nothing else. */
+export async function removeRun(folder: string): Promise<void> {
+  const names = (await readdir(folder)).filter((name) => ownNames.test(name))
+  // The record goes last: a kill in the midst must not leave weights without the word on what they are.
+  for (const name of names.filter((name) => name !== recordFile)) await rm(join(folder, name), { recursive: true })
+  await rm(join(folder, recordFile), { force: true })
+}
+
+/**
+ * Refuses a folder without a record of ours that holds files which a run would overwrite.
+ * @throws {BtError} BT_OUTPUT_EXISTS
+ */
+export async function refuseForeign(folder: string): Promise<void> {
+  const names = (await readdir(folder)).filter((name) => ownNames.test(name))
+  if (names.length === 0) return
+  throw new BtError('BT_OUTPUT_EXISTS', `${folder} holds ${names.join(', ')}, which no run of bt-native recorded`, {
+    remedy: 'Choose another --output, or --force to overwrite them.',
+  })
+}

@@ -1,0 +1,231 @@
+// A training run from options to adapter: the order of things and their events. One step at a time is sitting.ts's,
+// reading prepare.ts's, the disk checkpoint.ts's, state.ts's and record.ts's affair; the arithmetic is native.
+import { mkdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { Model } from '../../binding.js'
+import { BtError } from '../errors.js'
+import { resolveOptions } from '../fields.js'
+import { lockPath } from '../generate/lock.js'
+import { type Machine, openMachine } from '../generate/machine.js'
+import type { OnProgress } from '../progress.js'
+import { packageVersion } from '../version.js'
+import { latestCheckpoint } from './checkpoint.js'
+import type { TrainEvent, TrainSummary } from './events.js'
+import { openMetrics } from './metrics.js'
+import { type TrainInput, type TrainOptions, trainSchema } from './options.js'
+import { planRun } from './plan.js'
+import { type EncodedRows, encodeRows, type Prepared, prepare } from './prepare.js'
+import {
+  checkIdentity,
+  type RunIdentity,
+  type RunRecord,
+  readRecord,
+  refuseForeign,
+  removeRun,
+  writeRecord,
+} from './record.js'
+import { handOver, makeStep, type Sitting, saveCheckpoint, summarize, validate } from './sitting.js'
+import { readState, type SavedState, startStanding } from './state.js'
+
+export interface TrainControl {
+  /** Finish the step under way, save a checkpoint, end with an 'interrupted' event. */
+  signal?: AbortSignal
+  /** Drop the step under way and leave with BT_ABORTED; the last checkpoint stays. */
+  abort?: AbortSignal
+  /** Downloads, reading and validation; steps are events. */
+  onProgress?: OnProgress
+}
+
+/**
+ * Trains a LoRA adapter and yields what happens. The same call on an unfinished output folder goes on from its last
+ * checkpoint with the very steps that an uninterrupted run would have made; on a finished one it does nothing.
+ * Returns the summary, or undefined when it was interrupted.
+ * @throws {BtError} BT_USAGE for options; BT_RUN_CHANGED when the folder holds a run with other options;
+ * BT_OUTPUT_EXISTS when it holds something else; BT_LOCKED when another process trains into it; BT_DIVERGED; what
+ * reading the model and the data throws; native errors
+ */
+export async function* train(
+  input: TrainInput,
+  control: TrainControl = {},
+): AsyncGenerator<TrainEvent, TrainSummary | undefined> {
+  const options = resolveOptions(trainSchema, input)
+  await mkdir(options.output, { recursive: true })
+  const lock = await lockPath(options.output, 'folder')
+  try {
+    const prepared = await prepare(options, control)
+    const record = await startingPoint(options, prepared)
+    if (record?.training.state === 'finished') {
+      const { state: _, ...summary } = record.training
+      yield { type: 'already-finished', ...summary }
+      return summary
+    }
+    return yield* onMachine(options, prepared, record, control)
+  } finally {
+    await lock.release()
+  }
+}
+
+/** The record of the run in the output folder that this call belongs to, or undefined for a fresh start. */
+async function startingPoint(options: TrainOptions, { identity }: Prepared): Promise<RunRecord | undefined> {
+  if (options.force) {
+    await removeRun(options.output)
+    return undefined
+  }
+  const record = await readRecord(options.output)
+  if (record) checkIdentity(options.output, record, identity)
+  else await refuseForeign(options.output)
+  return record
+}
+
+/** Everything that needs libtorch. */
+async function* onMachine(
+  options: TrainOptions,
+  prepared: Prepared,
+  old: RunRecord | undefined,
+  control: TrainControl,
+): AsyncGenerator<TrainEvent, TrainSummary | undefined> {
+  const machine = await openMachine(options)
+  const leave = () => machine.runtime.abort()
+  control.abort?.addEventListener('abort', leave)
+  try {
+    const { device, precision, threads, detail } = machine
+    yield { type: 'machine', device, precision, threads, detail }
+    if (old) checkPrecision(options.output, old, machine)
+    return yield* sit(options, prepared, old, machine, control)
+  } finally {
+    control.abort?.removeEventListener('abort', leave)
+    await machine.runtime.close()
+  }
+}
+
+function checkPrecision(folder: string, old: RunRecord, { precision }: Machine): void {
+  if (old.precision === precision) return
+  throw new BtError('BT_RUN_CHANGED', `${folder} holds a run with precision ${old.precision}, not ${precision}`, {
+    remedy: `Give --precision ${old.precision} to go on with it, another --output for a new run, or --force to start over.`,
+  })
+}
+
+/** Loads, announces, and works through the steps that are left. */
+async function* sit(
+  options: TrainOptions,
+  prepared: Prepared,
+  old: RunRecord | undefined,
+  machine: Machine,
+  control: TrainControl,
+): AsyncGenerator<TrainEvent, TrainSummary | undefined> {
+  const startedAt = performance.now()
+  const { source, template, identity } = prepared
+  const { name, config, files, tensors, parameters } = source
+  const model = await machine.runtime.loadModel({ config, files, tensors, dtype: machine.dtype })
+  const loadSeconds = (performance.now() - startedAt) / 1000
+  yield { type: 'model', name, layers: config.layers, parameters, dtype: machine.dtype, seconds: loadSeconds }
+
+  const encoded = await encodeRows(prepared, options.maxTokens, control)
+  const seconds = (performance.now() - startedAt) / 1000 - loadSeconds
+  yield { type: 'data', file: options.data, seconds, ...encoded.counts }
+  yield { type: 'template', ...template.describe() }
+
+  const checkpoint = old && (await latestCheckpoint(options.output))
+  const saved = checkpoint && (await readState(checkpoint.folder))
+  const { lora, trainer } = await openTrainer(options, model, machine, saved)
+  const trainable = (await lora.tensors()).reduce((sum, { data }) => sum + data.length, 0)
+  const { r, alpha, targets } = options
+  yield { type: 'lora', r, alpha, targets, trainable, share: trainable / parameters }
+
+  const standing = saved?.standing ?? { ...startStanding }
+  const sitting: Sitting = {
+    options,
+    plan: planRun(encoded.train, options),
+    record: recordOf(identity, machine, encoded, standing.selectedStep),
+    validation: encoded.validation,
+    runtime: machine.runtime,
+    trainer,
+    lora,
+    metrics: await openMetrics(join(options.output, 'metrics.jsonl'), saved ? standing.step : -1),
+    standing,
+    startedAt,
+    before: { ...standing },
+    skippedInARow: 0,
+    onProgress: control.onProgress,
+  }
+  try {
+    yield planEvent(sitting, encoded)
+    if (checkpoint)
+      yield { type: 'resumed', step: standing.step, steps: sitting.plan.steps, checkpoint: checkpoint.folder }
+    await writeRecord(options.output, sitting.record)
+    return yield* work(sitting, control.signal)
+  } finally {
+    await sitting.metrics.close()
+  }
+}
+
+/** The steps that are left, with validation and saving at the end of each epoch. */
+async function* work(sitting: Sitting, signal?: AbortSignal): AsyncGenerator<TrainEvent, TrainSummary | undefined> {
+  const { options, plan, standing } = sitting
+  if (standing.step === 0 && standing.baseLoss === undefined) {
+    const base = await validate(sitting)
+    if (base) yield base
+  }
+  while (standing.step < plan.steps) {
+    if (signal?.aborted) {
+      const { step, folder } = await saveCheckpoint(sitting)
+      yield { type: 'interrupted', step, steps: plan.steps, checkpoint: folder }
+      return undefined
+    }
+    const { event, endsEpoch } = await makeStep(sitting, standing.step + 1)
+    yield event
+    if (endsEpoch) yield* endEpoch(sitting)
+    else if (options.saveEvery > 0 && event.step % options.saveEvery === 0) {
+      yield { type: 'checkpoint', ...(await saveCheckpoint(sitting)) }
+    }
+  }
+  const summary = summarize(sitting)
+  await writeRecord(options.output, { ...sitting.record, training: { state: 'finished', ...summary } })
+  yield { type: 'finished', ...summary }
+  return summary
+}
+
+async function* endEpoch(sitting: Sitting): AsyncGenerator<TrainEvent, void> {
+  const { options, standing } = sitting
+  const validation = await validate(sitting)
+  if (validation) yield validation
+  if (!validation || validation.best || options.select === 'last') {
+    await handOver(sitting, validation?.loss)
+    yield { type: 'adapter', step: standing.step, epoch: standing.epoch, folder: options.output }
+  }
+  yield { type: 'checkpoint', ...(await saveCheckpoint(sitting)) }
+}
+
+function planEvent({ plan, options }: Sitting, { counts }: EncodedRows): TrainEvent {
+  const { steps, stepsPerEpoch, epochs } = plan
+  return {
+    type: 'plan',
+    steps,
+    stepsPerEpoch,
+    epochs,
+    rowsPerStep: options.tokensPerStep ? counts.train / stepsPerEpoch : options.batchSize * options.gradAccumSteps,
+    tokensPerStep: counts.tokens / stepsPerEpoch,
+  }
+}
+
+function recordOf(identity: RunIdentity, machine: Machine, encoded: EncodedRows, selectedStep: number): RunRecord {
+  return {
+    format: 1,
+    version: packageVersion(),
+    ...identity,
+    precision: machine.precision,
+    rows: encoded.counts,
+    training: { state: 'running', selectedStep },
+  }
+}
+
+/** The adapter and its optimizer: fresh, or as the checkpoint left them. */
+async function openTrainer(options: TrainOptions, model: Model, machine: Machine, saved: SavedState | undefined) {
+  const { r, alpha, rsLora, targets, dropout, seed } = options
+  const lora = await model.attachLora({ r, alpha, rsLora, targets, dropout, seed, tensors: saved?.tensors })
+  const { beta1, beta2, eps, weightDecay, maxGradNorm } = options
+  const { precision } = machine
+  const trainer = await model.createTrainer(lora, { precision, beta1, beta2, eps, weightDecay, maxGradNorm, seed })
+  if (saved) await trainer.restore(saved.state)
+  return { lora, trainer }
+}
