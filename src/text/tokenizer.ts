@@ -26,15 +26,16 @@ export async function openTokenizer(source: TokenizerSource): Promise<Tokenizer>
   const decoder = prefixing.getDecoder()
   const split = controlSplitter([...control.values()])
 
-  const encodeText = async (text: string, place: TextPlace = 'start') =>
-    (await encoders[place](wellFormed(text))).getIds()
+  const encodeText = (text: string, place: TextPlace = 'start') =>
+    encoders[place](wellFormed(text), (encoding) => encoding.getIds())
   return {
     encodeText,
     encodeTemplate: (text) => encodePieces(encodeText, split(text)),
-    async encodeWithPlaces(text, place = 'start') {
-      const encoding = await encoders[place](wellFormed(text))
-      return { ids: encoding.getIds(), starts: utf16Starts(text, encoding.getOffsets()) }
-    },
+    encodeWithPlaces: (text, place = 'start') =>
+      encoders[place](wellFormed(text), (encoding) => ({
+        ids: encoding.getIds(),
+        starts: utf16Starts(text, encoding.getOffsets()),
+      })),
     splitControl: split,
     decode(ids, { keepControl = false } = {}) {
       const kept: string[] = []
