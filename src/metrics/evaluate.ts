@@ -1,0 +1,163 @@
+// The evaluation of written texts as a pure function of rows: metrics, controls, intervals, sources. Files and tables are
+// not read or drawn here.
+import { type Columns, type FromSums, intervals, sumColumns } from './bootstrap.js'
+import { defaultConstant, defaultShuffles, derangement, firstWords } from './controls.js'
+import { distinct } from './distinct.js'
+import { LeakFinder } from './health.js'
+import { notesOn } from './notes.js'
+import { pairMetrics, pairSize, scorePairs, type TokenizedText, tokenize } from './pair.js'
+import { textMetrics, textNumbers, textSize } from './text.js'
+import type {
+  ControlName,
+  Estimate,
+  EvaluateOptions,
+  Evaluation,
+  EvaluationRow,
+  Measurements,
+  MetricName,
+  SourceEvaluation,
+} from './types.js'
+import { Vocabulary } from './words.js'
+
+const controlNames: ControlName[] = ['shuffled', 'constant', 'firstWords']
+
+/** Blocks of columns: what the rows' own texts give, then the true texts' own, then pairs of each kind. */
+const predictionText = 0
+const referenceText = textSize
+const predictionPair = 2 * textSize
+const controlPair = (control: ControlName) => predictionPair + pairSize * (1 + controlNames.indexOf(control))
+const width = predictionPair + pairSize * (1 + controlNames.length)
+
+/** One number to compute: which metric, of what. */
+interface Wanted {
+  name: MetricName
+  of: 'prediction' | 'references' | ControlName
+  score: FromSums
+}
+
+const wanted: Wanted[] = [
+  ...pairMetrics(predictionPair).map(([name, score]): Wanted => ({ name, of: 'prediction', score })),
+  ...textMetrics(predictionText).map(([name, score]): Wanted => ({ name, of: 'prediction', score })),
+  ...textMetrics(referenceText).map(([name, score]): Wanted => ({ name, of: 'references', score })),
+  ...controlNames.flatMap((control) =>
+    pairMetrics(controlPair(control)).map(([name, score]): Wanted => ({ name, of: control, score })),
+  ),
+]
+
+/**
+ * Scores written texts: against the true ones where rows have them, and by themselves.
+ * Pure: equal rows and options give equal numbers. Time grows with rows times text length; 10,000 short pairs take
+ * seconds.
+ */
+export function evaluate(rows: readonly EvaluationRow[], options: EvaluateOptions = {}): Evaluation {
+  const referenced = rows.filter((row) => row.reference !== undefined).length
+  const settings: Required<EvaluateOptions> = {
+    bootstrap: options.bootstrap ?? 1000,
+    seed: options.seed ?? 0,
+    shuffles: options.shuffles ?? defaultShuffles(referenced),
+    constant: options.constant ?? defaultConstant,
+    asks: options.asks ?? [],
+  }
+  const columns: Columns = { data: new Float64Array(rows.length * width), width }
+  fillTexts(columns, rows, settings)
+  fillPairs(columns, rows, settings)
+
+  const all = Int32Array.from(rows.keys())
+  const metrics = measure(columns, rows, all, settings)
+  const sources = evaluateSources(columns, rows, settings)
+  return { rows: rows.length, referenced, metrics, sources, options: settings, notes: notesOn(rows, metrics) }
+}
+
+/** Columns that a text gives by itself, for the written texts and the true ones. */
+function fillTexts(columns: Columns, rows: readonly EvaluationRow[], settings: Required<EvaluateOptions>): void {
+  const leaks = new LeakFinder(settings.asks)
+  for (const [index, { prediction, reference, response, finish }] of rows.entries()) {
+    const start = index * width
+    columns.data.set(textNumbers(prediction, response, finish, leaks), start + predictionText)
+    if (reference !== undefined) {
+      columns.data.set(textNumbers(reference, response, undefined, leaks), start + referenceText)
+    }
+  }
+}
+
+/** Columns of the comparisons with the true texts: of the written texts and of each control. */
+function fillPairs({ data }: Columns, rows: readonly EvaluationRow[], settings: Required<EvaluateOptions>): void {
+  const referenced = [...rows.keys()].filter((index) => rows[index]!.reference !== undefined)
+  const vocabulary = new Vocabulary()
+  const predictions = referenced.map((index) => tokenize(rows[index]!.prediction, vocabulary))
+  const constant = tokenize(settings.constant, vocabulary)
+  const shuffles = Array.from({ length: settings.shuffles }, (_, shuffle) =>
+    derangement(referenced.length, settings.seed, shuffle),
+  ).filter((taken) => taken.length > 0)
+
+  for (const [place, index] of referenced.entries()) {
+    const { reference, response } = rows[index]!
+    const texts: { text: TokenizedText; to: number; weight: number }[] = [
+      { text: predictions[place]!, to: predictionPair, weight: 1 },
+      { text: constant, to: controlPair('constant'), weight: 1 },
+    ]
+    if (response !== undefined) {
+      texts.push({ text: tokenize(firstWords(response), vocabulary), to: controlPair('firstWords'), weight: 1 })
+    }
+    for (const taken of shuffles) {
+      // A mean over shufflings, of BLEU's and chrF's counts too: they are then those of one corpus of the same size.
+      texts.push({ text: predictions[taken[place]!]!, to: controlPair('shuffled'), weight: 1 / shuffles.length })
+    }
+    const scores = scorePairs(
+      texts.map(({ text }) => text),
+      tokenize(reference!, vocabulary),
+    )
+    for (const [which, { to, weight }] of texts.entries()) {
+      const start = index * width + to
+      for (let column = 0; column < pairSize; column++) data[start + column]! += scores[which]![column]! * weight
+    }
+  }
+}
+
+function measure(
+  columns: Columns,
+  rows: readonly EvaluationRow[],
+  chosen: Int32Array,
+  settings: Required<EvaluateOptions>,
+): Measurements {
+  const sums = sumColumns(columns, chosen)
+  const counted = wanted.filter(({ score }) => !Number.isNaN(score(sums)))
+  const ranges = intervals(
+    columns,
+    chosen,
+    counted.map(({ score }) => score),
+    { resamples: settings.bootstrap, seed: settings.seed },
+  )
+  const found: Measurements = {}
+  for (const [index, { name, of, score }] of counted.entries()) {
+    const interval = ranges[index]
+    const estimate: Estimate = { value: score(sums), ...(interval && { interval }) }
+    if (of === 'prediction') found[name] = estimate
+    else if (of === 'references') found[name] = { ...found[name]!, references: estimate }
+    else found[name] = { ...found[name]!, controls: { ...found[name]!.controls, [of]: estimate } }
+  }
+  return { ...found, ...distinct(Array.from(chosen, (index) => rows[index]!)) }
+}
+
+function evaluateSources(
+  columns: Columns,
+  rows: readonly EvaluationRow[],
+  settings: Required<EvaluateOptions>,
+): SourceEvaluation[] {
+  const bySource = new Map<string, number[]>()
+  for (const [index, { source }] of rows.entries()) {
+    const name = source ?? '(none)'
+    const members = bySource.get(name)
+    if (members) members.push(index)
+    else bySource.set(name, [index])
+  }
+  if (bySource.size < 2) return []
+  return [...bySource]
+    .map(([source, members]) => ({
+      source,
+      rows: members.length,
+      referenced: members.filter((index) => rows[index]!.reference !== undefined).length,
+      metrics: measure(columns, rows, Int32Array.from(members), settings),
+    }))
+    .sort((one, other) => other.rows - one.rows || (one.source < other.source ? -1 : 1))
+}
