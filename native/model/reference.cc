@@ -8,10 +8,10 @@
 #include <ATen/ops/index_select.h>
 
 #include "kernels/dropout.h"
-#include "kernels/random.h"
 #include "model/abort.h"
 #include "model/autocast.h"
 #include "model/decoder.h"
+#include "model/places.h"
 
 namespace bt {
 
@@ -22,21 +22,6 @@ at::Tensor toTensor(const std::vector<int32_t>& values, at::Device device) {
       .to(device, at::kLong, /*non_blocking=*/false, /*copy=*/true);
 }
 
-// Row id and position in its row of each token.
-struct Places {
-  std::vector<int32_t> row, position;
-  int32_t longest = 0;
-  explicit Places(const PackedBatch& batch) : row(batch.tokens.size()), position(batch.tokens.size()) {
-    for (size_t i = 0; i < batch.rows.size(); ++i) {
-      longest = std::max(longest, batch.cuSeqlens[i + 1] - batch.cuSeqlens[i]);
-      for (int32_t t = batch.cuSeqlens[i]; t < batch.cuSeqlens[i + 1]; ++t) {
-        row[t] = batch.rows[i];
-        position[t] = t - batch.cuSeqlens[i];
-      }
-    }
-  }
-};
-
 MaskFor dropoutMasks(const ModelConfig& config, const DropoutKey& key, const Places& places, int64_t layer,
                      at::Device device) {
   if (key.p == 0) return {};
@@ -44,9 +29,8 @@ MaskFor dropoutMasks(const ModelConfig& config, const DropoutKey& key, const Pla
     const auto tokens = static_cast<int64_t>(places.row.size());
     const int64_t width = targetIn(config, target);
     at::Tensor mask = at::empty({tokens, width}, at::kFloat);
-    const uint64_t stream = mixKey(key.seed, Purpose::dropout, static_cast<uint64_t>(key.step),
-                                   static_cast<uint64_t>(layer * kTargets + static_cast<int>(target)));
-    dropoutMask(mask.data_ptr<float>(), tokens, width, places.row.data(), places.position.data(), stream, key.p);
+    dropoutMask(mask.data_ptr<float>(), tokens, width, places.row.data(), places.position.data(),
+                dropoutStream(key, layer, target), key.p);
     return mask.to(device);
   };
 }
@@ -79,9 +63,8 @@ at::Tensor referenceForward(Model& model, const Lora* lora, const PackedBatch& b
     x = x + feedForward(layer, adapter, rmsNorm(x, layer.postNorm, config.rmsNormEps));
   }
 
-  std::vector<int32_t> predicting(batch.scored.size());
-  for (size_t i = 0; i < predicting.size(); ++i) predicting[i] = batch.scored[i] - 1;
-  return rmsNorm(x.index_select(0, toTensor(predicting, model.device())), model.finalNorm, config.rmsNormEps);
+  return rmsNorm(x.index_select(0, toTensor(predictingTokens(batch), model.device())), model.finalNorm,
+                 config.rmsNormEps);
 }
 
 }  // namespace bt

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 
+#include "kernels/random.h"
 #include "model/batch.h"
 #include "model/lora.h"
 #include "model/model.h"
@@ -16,6 +17,12 @@ struct DropoutKey {
   uint64_t seed = 0;
   int64_t step = 0;
 };
+
+// The stream of one layer's target, for kernels/dropout.h.
+inline uint64_t dropoutStream(const DropoutKey& key, int64_t layer, Target target) {
+  return mixKey(key.seed, Purpose::dropout, static_cast<uint64_t>(key.step),
+                static_cast<uint64_t>(layer * kTargets + static_cast<int>(target)));
+}
 
 // Final hidden states (after the last norm) of the tokens that stand before each scored token.
 // Returns [S, hidden] in the model's dtype; differentiable in the LoRA weights when grad mode is on.

@@ -47,6 +47,8 @@ Trainer::Trainer(std::shared_ptr<Model> model, std::shared_ptr<Lora> lora, const
   expAvg_ = at::zeros_like(lora_->weights);
   expAvgSq_ = at::zeros_like(lora_->weights);
   if (options.scaled) scale_ = options.initialScale;
+  fused_ = options.engine == EngineKind::fused || (options.engine == EngineKind::automatic && fusedServes(*model_));
+  engine_ = fused_ ? makeFusedEngine(*model_, *lora_) : makeReferenceEngine(*model_, *lora_);
 }
 
 double Trainer::backward(const std::vector<PackedBatch>& microBatches, int64_t step, double lossScale) {
@@ -57,11 +59,10 @@ double Trainer::backward(const std::vector<PackedBatch>& microBatches, int64_t s
   for (const PackedBatch& batch : microBatches) {
     checkAbort();
     if (batch.scored.empty()) continue;
-    const at::AutoGradMode gradients(true);
-    at::Tensor hidden = referenceForward(*model_, lora_.get(), batch, dropout);
+    const at::Tensor hidden = engine_->forward(batch, dropout);
     const ScoredLoss loss = scoredLoss(hidden, model_->head, targetsOf(batch), lossScale / total);
     lossSum += loss.lossSum;
-    hidden.backward(loss.gradHidden);
+    engine_->backward(loss.gradHidden);
   }
   return lossSum / total;
 }
@@ -110,7 +111,7 @@ StepResult Trainer::step(const std::vector<PackedBatch>& microBatches, double le
 EvaluateResult Trainer::evaluate(const PackedBatch& batch) {
   const at::NoGradGuard noGrad;
   if (batch.scored.empty()) return {};
-  const at::Tensor hidden = referenceForward(*model_, lora_.get(), batch, {});
+  const at::Tensor hidden = fused_ ? engine_->forward(batch, {}) : referenceForward(*model_, lora_.get(), batch, {});
   return {scoredLoss(hidden, model_->head, targetsOf(batch), 0).lossSum, static_cast<int64_t>(batch.scored.size())};
 }
 

@@ -5,12 +5,16 @@
 #include <vector>
 
 #include "model/batch.h"
+#include "model/engine.h"
 #include "model/lora.h"
 #include "model/model.h"
 
 namespace bt {
 
+enum class EngineKind { automatic, fused, reference };
+
 struct TrainerOptions {
+  EngineKind engine = EngineKind::automatic;  // fused where it serves
   bool scaled = false;  // FP16: multiply the loss by a scale and skip steps that overflow
   double beta1 = 0.9, beta2 = 0.999, eps = 1e-8, weightDecay = 0, maxGradNorm = 1;
   uint64_t seed = 0;
@@ -56,6 +60,7 @@ class Trainer {
   void restore(const TrainerState& state);
 
   Lora& lora() { return *lora_; }
+  bool fused() const { return fused_; }
 
  private:
   double backward(const std::vector<PackedBatch>& microBatches, int64_t step, double lossScale);
@@ -63,6 +68,8 @@ class Trainer {
   std::shared_ptr<Model> model_;
   std::shared_ptr<Lora> lora_;
   TrainerOptions options_;
+  bool fused_;
+  std::unique_ptr<Engine> engine_;
   int64_t optimizerStep_ = 0;
   at::Tensor expAvg_, expAvgSq_;  // [P] FP32
   double scale_ = 1;

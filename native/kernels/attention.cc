@@ -1,0 +1,328 @@
+#include "kernels/attention.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <type_traits>
+#include <vector>
+
+#include "kernels/blas.h"
+
+namespace bt {
+
+namespace {
+
+constexpr int64_t blockQueries = 128;
+
+// Which keys a block of queries [first, last) may see.
+struct Block {
+  int64_t first, last;     // queries
+  int64_t keyBegin, keys;  // keys [keyBegin, keyBegin + keys)
+  int64_t window;
+
+  Block(int64_t first, int64_t last, int64_t window)
+      : first(first), last(last), keyBegin(window > 0 ? std::max<int64_t>(0, first - window + 1) : 0),
+        keys(last - keyBegin), window(window) {}
+  int64_t rows() const { return last - first; }
+  // Columns of row r that its query sees: [begin, end)
+  int64_t begin(int64_t r) const { return window > 0 ? std::max<int64_t>(0, first + r - window + 1 - keyBegin) : 0; }
+  int64_t end(int64_t r) const { return first + r + 1 - keyBegin; }
+};
+
+// A thread's scratch: grown once, kept.
+struct Scratch {
+  std::vector<float> scores, gradScores, wide, wideK, wideV;
+  std::vector<Bf16> narrow, narrowGrad;
+};
+Scratch& scratch() {
+  thread_local Scratch mine;
+  return mine;
+}
+template <typename Element>
+Element* sized(std::vector<Element>& buffer, int64_t count) {
+  if (static_cast<int64_t>(buffer.size()) < count) buffer.resize(count);
+  return buffer.data();
+}
+
+template <typename T>
+BT_INLINE void softmaxRow(T* p, float* s, int64_t begin, int64_t end, int64_t keys, float scale, float* logSumExp) {
+  float highest = -std::numeric_limits<float>::infinity();
+#pragma omp simd reduction(max : highest)
+  for (int64_t j = begin; j < end; ++j) highest = s[j] > highest ? s[j] : highest;
+  float sum = 0;
+#pragma omp simd reduction(+ : sum)
+  for (int64_t j = begin; j < end; ++j) {
+    s[j] = fastExp((s[j] - highest) * scale);
+    sum += s[j];
+  }
+  const float inverse = 1.0f / sum;
+  for (int64_t j = 0; j < begin; ++j) p[j] = narrowTo<T>(0.0f);
+#pragma omp simd
+  for (int64_t j = begin; j < end; ++j) p[j] = narrowTo<T>(s[j] * inverse);
+  for (int64_t j = end; j < keys; ++j) p[j] = narrowTo<T>(0.0f);
+  *logSumExp = highest * scale + std::log(sum);
+}
+
+// p = exp(s scale - logSumExp); ds = p (dp - delta) scale; zero where not seen. s and dp may be p and ds.
+template <typename T>
+BT_INLINE void softmaxRowBackward(T* p, T* ds, const float* s, const float* dp, int64_t begin, int64_t end,
+                                  int64_t keys, float scale, float logSumExp, float delta) {
+  for (int64_t j = 0; j < begin; ++j) p[j] = ds[j] = narrowTo<T>(0.0f);
+#pragma omp simd
+  for (int64_t j = begin; j < end; ++j) {
+    const float probability = fastExp(s[j] * scale - logSumExp);
+    ds[j] = narrowTo<T>(probability * (dp[j] - delta) * scale);
+    p[j] = narrowTo<T>(probability);
+  }
+  for (int64_t j = end; j < keys; ++j) p[j] = ds[j] = narrowTo<T>(0.0f);
+}
+
+template <typename T>
+BT_INLINE float dot(const T* a, const T* b, int64_t count) {
+  float sum = 0;
+#pragma omp simd reduction(+ : sum)
+  for (int64_t i = 0; i < count; ++i) sum += widen(a[i]) * widen(b[i]);
+  return sum;
+}
+
+template <typename T>
+BT_INLINE void softmaxBlock(T* p, float* s, const Block& block, float scale, float* logSumExp) {
+  for (int64_t r = 0; r < block.rows(); ++r) {
+    softmaxRow(p + r * block.keys, s + r * block.keys, block.begin(r), block.end(r), block.keys, scale, logSumExp + r);
+  }
+}
+
+template <typename T>
+BT_INLINE void softmaxBlockBackward(T* p, T* ds, const float* s, const float* dp, const Block& block, float scale,
+                                    const float* logSumExp, const T* out, const T* dOut, int64_t stride,
+                                    int64_t headDim) {
+  for (int64_t r = 0; r < block.rows(); ++r) {
+    const float delta = dot(out + r * stride, dOut + r * stride, headDim);
+    softmaxRowBackward(p + r * block.keys, ds + r * block.keys, s + r * block.keys, dp + r * block.keys,
+                       block.begin(r), block.end(r), block.keys, scale, logSumExp[r], delta);
+  }
+}
+
+#define BT_SOFTMAX(T)                                                                                               \
+  BT_DISPATCH void softmax(T* p, float* s, const Block& block, float scale, float* logSumExp) {                     \
+    softmaxBlock(p, s, block, scale, logSumExp);                                                                    \
+  }                                                                                                                 \
+  BT_DISPATCH void softmaxBackward(T* p, T* ds, const float* s, const float* dp, const Block& block, float scale,   \
+                                   const float* logSumExp, const T* out, const T* dOut, int64_t stride,             \
+                                   int64_t headDim) {                                                               \
+    softmaxBlockBackward(p, ds, s, dp, block, scale, logSumExp, out, dOut, stride, headDim);                        \
+  }
+BT_SOFTMAX(float)
+BT_SOFTMAX(Bf16)
+
+// Probabilities in T: the scores' own memory for FP32.
+template <typename T>
+T* inType(float* wide, std::vector<Bf16>& buffer, int64_t count) {
+  if constexpr (std::is_same_v<T, float>) {
+    return wide;
+  } else {
+    return sized(buffer, count);
+  }
+}
+
+template <typename T>
+void store(T* to, int64_t stride, const float* from, int64_t rows, int64_t width) {
+  for (int64_t r = 0; r < rows; ++r) {
+    for (int64_t i = 0; i < width; ++i) to[r * stride + i] = narrowTo<T>(from[r * width + i]);
+  }
+}
+
+template <typename T>
+void forwardBlock(const AttentionShape& shape, int64_t sequence, int64_t head, const Block& block, const T* q,
+                  const T* k, const T* v, T* out, float* logSumExp) {
+  const int64_t begin = shape.cuSeqlens[sequence], length = shape.cuSeqlens[sequence + 1] - begin, d = shape.headDim;
+  const int64_t kvHead = head / (shape.heads / shape.kvHeads), width = shape.heads * d;
+  const T* query = q + (begin * shape.heads + head * length + block.first) * d;
+  const int64_t keyOffset = (begin * shape.kvHeads + kvHead * length + block.keyBegin) * d;
+  T* to = out + (begin + block.first) * width + head * d;
+  Scratch& mine = scratch();
+  const int64_t cells = block.rows() * block.keys;
+  float* scores = sized(mine.scores, cells);
+  T* probabilities = inType<T>(scores, mine.narrow, cells);
+  gemmNT(block.rows(), block.keys, d, query, d, k + keyOffset, d, 0, scores, block.keys);
+  softmax(probabilities, scores, block, 1.0f / std::sqrt(static_cast<float>(d)),
+          logSumExp + begin * shape.heads + head * length + block.first);
+  if constexpr (std::is_same_v<T, float>) {
+    gemmNN(block.rows(), d, block.keys, probabilities, block.keys, v + keyOffset, d, 0, to, width);
+  } else {
+    float* wide = sized(mine.wide, block.rows() * d);
+    gemmNN(block.rows(), d, block.keys, probabilities, block.keys, v + keyOffset, d, 0, wide, d);
+    store(to, width, wide, block.rows(), d);
+  }
+}
+
+// One key-value head of one sequence: all its query heads, so that dk and dv have one writer.
+template <typename T>
+void backwardHead(const AttentionShape& shape, int64_t sequence, int64_t kvHead, const T* q, const T* k, const T* v,
+                  const T* out, const float* logSumExp, const T* dOut, T* dq, T* dk, T* dv) {
+  const int64_t begin = shape.cuSeqlens[sequence], length = shape.cuSeqlens[sequence + 1] - begin, d = shape.headDim;
+  const int64_t group = shape.heads / shape.kvHeads, width = shape.heads * d;
+  const int64_t kvOffset = (begin * shape.kvHeads + kvHead * length) * d;
+  const float scale = 1.0f / std::sqrt(static_cast<float>(d));
+  Scratch& mine = scratch();
+  constexpr bool wideType = std::is_same_v<T, float>;
+  float *gradK, *gradV;
+  if constexpr (wideType) {
+    gradK = dk + kvOffset;
+    gradV = dv + kvOffset;
+  } else {
+    gradK = sized(mine.wideK, length * d);
+    gradV = sized(mine.wideV, length * d);
+  }
+  std::fill(gradK, gradK + length * d, 0.0f);
+  std::fill(gradV, gradV + length * d, 0.0f);
+  for (int64_t head = kvHead * group; head < (kvHead + 1) * group; ++head) {
+    for (int64_t first = 0; first < length; first += blockQueries) {
+      const Block block(first, std::min(first + blockQueries, length), shape.window);
+      const int64_t rows = block.rows(), keys = block.keys, cells = rows * keys;
+      const int64_t queryOffset = (begin * shape.heads + head * length + first) * d;
+      const int64_t tokenOffset = (begin + first) * width + head * d, keyOffset = kvOffset + block.keyBegin * d;
+      float *scores = sized(mine.scores, cells), *gradScores = sized(mine.gradScores, cells);
+      T *p = inType<T>(scores, mine.narrow, cells), *ds = inType<T>(gradScores, mine.narrowGrad, cells);
+      gemmNT(rows, keys, d, q + queryOffset, d, k + keyOffset, d, 0, scores, keys);
+      gemmNT(rows, keys, d, dOut + tokenOffset, width, v + keyOffset, d, 0, gradScores, keys);
+      softmaxBackward(p, ds, scores, gradScores, block, scale,
+                      logSumExp + begin * shape.heads + head * length + first, out + tokenOffset, dOut + tokenOffset,
+                      width, d);
+      if constexpr (wideType) {
+        gemmNN(rows, d, keys, ds, keys, k + keyOffset, d, 0, dq + queryOffset, d);
+      } else {
+        float* wide = sized(mine.wide, rows * d);
+        gemmNN(rows, d, keys, ds, keys, k + keyOffset, d, 0, wide, d);
+        store(dq + queryOffset, d, wide, rows, d);
+      }
+      gemmTN(keys, d, rows, ds, keys, q + queryOffset, d, 1, gradK + block.keyBegin * d, d);
+      gemmTN(keys, d, rows, p, keys, dOut + tokenOffset, width, 1, gradV + block.keyBegin * d, d);
+    }
+  }
+  if constexpr (!wideType) {
+    store(dk + kvOffset, d, gradK, length, d);
+    store(dv + kvOffset, d, gradV, length, d);
+  }
+}
+
+}  // namespace
+
+template <typename T>
+void attentionForward(const AttentionShape& shape, const T* q, const T* k, const T* v, T* out, float* logSumExp) {
+  struct Task {
+    int64_t sequence, head, first;
+  };
+  std::vector<Task> tasks;
+  for (int64_t s = 0; s < shape.sequences; ++s) {
+    const int64_t length = shape.cuSeqlens[s + 1] - shape.cuSeqlens[s];
+    for (int64_t head = 0; head < shape.heads; ++head) {
+      for (int64_t first = 0; first < length; first += blockQueries) tasks.push_back({s, head, first});
+    }
+  }
+#pragma omp parallel for schedule(dynamic, 1)
+  for (size_t i = 0; i < tasks.size(); ++i) {
+    const Task& task = tasks[i];
+    const int64_t length = shape.cuSeqlens[task.sequence + 1] - shape.cuSeqlens[task.sequence];
+    forwardBlock(shape, task.sequence, task.head,
+                 Block(task.first, std::min(task.first + blockQueries, length), shape.window), q, k, v, out, logSumExp);
+  }
+}
+
+template <typename T>
+void attentionBackward(const AttentionShape& shape, const T* q, const T* k, const T* v, const T* out,
+                       const float* logSumExp, const T* dOut, T* dq, T* dk, T* dv) {
+  const int64_t tasks = shape.sequences * shape.kvHeads;
+#pragma omp parallel for schedule(dynamic, 1)
+  for (int64_t i = 0; i < tasks; ++i) {
+    backwardHead(shape, i / shape.kvHeads, i % shape.kvHeads, q, k, v, out, logSumExp, dOut, dq, dk, dv);
+  }
+}
+
+namespace {
+
+// Plain loops over one (sequence, head, query): calls visit with offsets and the query's probabilities.
+template <typename T, typename Visit>
+void eachQueryNaive(const AttentionShape& shape, const T* q, const T* k, Visit visit) {
+  const int64_t d = shape.headDim, group = shape.heads / shape.kvHeads;
+  for (int64_t s = 0; s < shape.sequences; ++s) {
+    const int64_t begin = shape.cuSeqlens[s], length = shape.cuSeqlens[s + 1] - begin;
+    for (int64_t head = 0; head < shape.heads; ++head) {
+      const int64_t kv = (begin * shape.kvHeads + head / group * length) * d;
+      for (int64_t i = 0; i < length; ++i) {
+        const int64_t query = (begin * shape.heads + head * length + i) * d;
+        const int64_t from = shape.window > 0 ? std::max<int64_t>(0, i - shape.window + 1) : 0;
+        std::vector<double> p(length, 0.0);
+        double sum = 0;
+        for (int64_t j = from; j <= i; ++j) {
+          double score = 0;
+          for (int64_t c = 0; c < d; ++c) score += static_cast<double>(widen(q[query + c])) * widen(k[kv + j * d + c]);
+          sum += p[j] = std::exp(score / std::sqrt(static_cast<double>(d)));
+        }
+        for (double& value : p) value /= sum;
+        visit(query, kv, (begin + i) * shape.heads * d + head * d, begin * shape.heads + head * length + i, from, i, p,
+              std::log(sum));
+      }
+    }
+  }
+}
+
+}  // namespace
+
+template <typename T>
+void attentionForwardNaive(const AttentionShape& shape, const T* q, const T* k, const T* v, T* out, float* logSumExp) {
+  const int64_t d = shape.headDim;
+  eachQueryNaive(shape, q, k, [&](int64_t, int64_t kv, int64_t token, int64_t place, int64_t from, int64_t last,
+                                  const std::vector<double>& p, double normalizer) {
+    for (int64_t c = 0; c < d; ++c) {
+      double sum = 0;
+      for (int64_t j = from; j <= last; ++j) sum += p[j] * widen(v[kv + j * d + c]);
+      out[token + c] = narrowTo<T>(static_cast<float>(sum));
+    }
+    logSumExp[place] = static_cast<float>(normalizer);
+  });
+}
+
+template <typename T>
+void attentionBackwardNaive(const AttentionShape& shape, const T* q, const T* k, const T* v, const T*, const float*,
+                            const T* dOut, T* dq, T* dk, T* dv) {
+  const int64_t d = shape.headDim;
+  const double scale = 1 / std::sqrt(static_cast<double>(d));
+  std::vector<double> gradK(shape.tokens() * shape.kvHeads * d, 0.0), gradV(gradK);
+  eachQueryNaive(shape, q, k, [&](int64_t query, int64_t kv, int64_t token, int64_t, int64_t from, int64_t last,
+                                  const std::vector<double>& p, double) {
+    std::vector<double> dp(p.size(), 0.0), gradQ(d, 0.0);
+    double delta = 0;
+    for (int64_t j = from; j <= last; ++j) {
+      for (int64_t c = 0; c < d; ++c) {
+        dp[j] += static_cast<double>(widen(dOut[token + c])) * widen(v[kv + j * d + c]);
+        gradV[kv + j * d + c] += p[j] * widen(dOut[token + c]);
+      }
+      delta += p[j] * dp[j];
+    }
+    for (int64_t j = from; j <= last; ++j) {
+      const double ds = p[j] * (dp[j] - delta) * scale;
+      for (int64_t c = 0; c < d; ++c) {
+        gradQ[c] += ds * widen(k[kv + j * d + c]);
+        gradK[kv + j * d + c] += ds * widen(q[query + c]);
+      }
+    }
+    for (int64_t c = 0; c < d; ++c) dq[query + c] = narrowTo<T>(static_cast<float>(gradQ[c]));
+  });
+  for (size_t i = 0; i < gradK.size(); ++i) {
+    dk[i] = narrowTo<T>(static_cast<float>(gradK[i]));
+    dv[i] = narrowTo<T>(static_cast<float>(gradV[i]));
+  }
+}
+
+#define BT_INSTANTIATE(T)                                                                                            \
+  template void attentionForward<T>(const AttentionShape&, const T*, const T*, const T*, T*, float*);                \
+  template void attentionForwardNaive<T>(const AttentionShape&, const T*, const T*, const T*, T*, float*);           \
+  template void attentionBackward<T>(const AttentionShape&, const T*, const T*, const T*, const T*, const float*,    \
+                                     const T*, T*, T*, T*);                                                          \
+  template void attentionBackwardNaive<T>(const AttentionShape&, const T*, const T*, const T*, const T*,             \
+                                          const float*, const T*, T*, T*, T*);
+BT_INSTANTIATE(float)
+BT_INSTANTIATE(Bf16)
+
+}  // namespace bt

@@ -1,0 +1,58 @@
+// Element types of the fused loops and how they become FP32 and come back. Everything is computed in FP32.
+#pragma once
+#include <bit>
+#include <cmath>
+#include <cstdint>
+
+namespace bt {
+
+// Upper half of an FP32 number; layout of at::BFloat16.
+struct Bf16 {
+  uint16_t bits;
+};
+
+inline float widen(float x) { return x; }
+inline float widen(Bf16 x) { return std::bit_cast<float>(static_cast<uint32_t>(x.bits) << 16); }
+
+template <typename T>
+inline T narrowTo(float x);
+template <>
+inline float narrowTo<float>(float x) {
+  return x;
+}
+template <>
+inline Bf16 narrowTo<Bf16>(float x) {
+  // To nearest, ties to even. A NaN stays one: its quiet bit is set.
+  const uint32_t bits = std::bit_cast<uint32_t>(x);
+  const uint32_t rounded = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
+  const uint32_t quiet = (bits >> 16) | 0x40u;
+  return {static_cast<uint16_t>((bits & 0x7fffffffu) > 0x7f800000u ? quiet : rounded)};
+}
+
+// e^x to 2 ulp, written so that compilers vectorise it: range reduction to |r| <= ln 2 / 2 and a polynomial of degree 6
+// (Cephes expf). Below -87.3 it is 0, above 88.3 it is held at e^88.3: the scale 2^n stays a normal number.
+inline float fastExp(float x) {
+  const float clamped = x > 88.3f ? 88.3f : (x < -87.3f ? -87.3f : x);
+  const float n = std::nearbyint(clamped * 1.44269504088896341f);
+  float r = clamped - n * 0.693359375f;
+  r = r - n * -2.12194440e-4f;
+  float p = 1.9875691500e-4f;
+  p = p * r + 1.3981999507e-3f;
+  p = p * r + 8.3334519073e-3f;
+  p = p * r + 4.1665795894e-2f;
+  p = p * r + 1.6666665459e-1f;
+  p = p * r + 5.0000001201e-1f;
+  const float value = (p * r * r + r) + 1.0f;
+  const float scaled = value * std::bit_cast<float>(static_cast<uint32_t>(static_cast<int32_t>(n) + 127) << 23);
+  return x < -87.3f ? 0.0f : scaled;
+}
+
+}  // namespace bt
+
+// Compiles a function for AVX-512, for AVX2 and for any x86-64; the loader picks at run time. Sanitized builds take one.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define BT_DISPATCH
+#else
+#define BT_DISPATCH __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
+#endif
+#define BT_INLINE inline __attribute__((always_inline))
