@@ -57,16 +57,10 @@ export async function openChat(
   return {
     acceptsSystem: acceptsSystem(render),
     layout,
-    encode(messages, { addGenerationPrompt = false } = {}) {
-      const pieces = fill(
-        tokenizer,
-        layout(
-          messages.map(({ role }) => role),
-          addGenerationPrompt,
-        ),
-        messages.map(({ content }) => content),
-      )
-      return encodePieces(tokenizer.encodeText, pieces)
+    async encode(messages, { addGenerationPrompt = false } = {}) {
+      const roles = messages.map(({ role }) => role)
+      const contents = messages.map(({ content }) => content)
+      return encodePieces(tokenizer.encodeText, fill(tokenizer, layout(roles, addGenerationPrompt), contents))
     },
   }
 }
