@@ -5,6 +5,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { checkImports, importsOf, nativeMayInclude, sourceMayImport } from '../../scripts/check-imports.mjs'
 import { placesIn } from '../../scripts/check-places.mjs'
 import { packagesAreCurrent } from '../../scripts/prepare.mjs'
+import { sideBySide, wrap } from '../../scripts/table.mjs'
 import { countTests } from '../../scripts/test.mjs'
 import { checkTools } from '../../scripts/tools.mjs'
 
@@ -110,6 +111,16 @@ describe('the count of tests', () => {
       passed: 3,
       failed: 1,
     })
+  })
+})
+
+describe('two columns of text', () => {
+  it('wrap at words, break what is too long, and end a long text with an ellipsis', () => {
+    expect(wrap('one two three', 8)).toEqual(['one two', 'three'])
+    expect(wrap('abcdefghij', 4)).toEqual(['abcd', 'efgh', 'ij'])
+    expect(wrap('a '.repeat(100), 10).at(-1)).toMatch(/…$/)
+    const lines = sideBySide(['true', 'written'], [['short', 'a longer text that needs two lines']], 60).split('\n')
+    expect(new Set(lines.map((line) => line.length)).size).toBe(1)
   })
 })
 

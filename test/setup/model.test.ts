@@ -1,7 +1,8 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, it } from 'vitest'
-import { provideModel } from '../../src/setup/model.js'
+import { demoModels } from '../../src/models/demo.js'
+import { providedModels, provideModel } from '../../src/setup/model.js'
 import { makePlace, type Place, writeWheel } from './wheels.js'
 
 let place: Place
@@ -34,4 +35,8 @@ it('names the models it knows', async () => {
     code: 'BT_MODEL_UNKNOWN',
     remedy: expect.stringContaining('smollm2-135m'),
   })
+})
+
+it('provides every model that --model knows by a short name', () => {
+  expect(Object.keys(providedModels).sort()).toEqual(Object.keys(demoModels).sort())
 })
