@@ -20,7 +20,7 @@ export interface TemplateOptions {
   form?: 'chat' | 'plain'
 }
 
-const defaultAsk: Record<Task, string> = {
+export const defaultAsk: Record<Task, string> = {
   backward: "You are given a reply. Write the user's message that it answers.",
   forward: '',
 }

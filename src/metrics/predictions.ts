@@ -1,0 +1,193 @@
+// Files of written texts, and of the true ones, as rows to evaluate: which column holds what, and which true text belongs
+// to which row. The formats themselves are read by the data folder.
+import { Drops } from '../data/drops.js'
+import { normaliseText } from '../data/normalise.js'
+import { readRecords, type SourceRecord } from '../data/records.js'
+import type { DropCount } from '../data/types.js'
+import { BtError } from '../errors.js'
+import type { Task } from '../text/types.js'
+import type { EvaluationRow } from './types.js'
+
+/** Which column holds what, in place of the usual names. */
+export interface EvaluationColumns {
+  /** What the model wrote. */
+  prediction?: string
+  /** The true text: in the file of references if there is one, else beside the prediction. */
+  reference?: string
+  /** The text that was given. */
+  response?: string
+  id?: string
+  source?: string
+}
+
+export interface ReadEvaluationOptions {
+  predictions: readonly string[]
+  /** A file with the true texts, joined by id, by the text that was given, or by order. */
+  references?: string
+  columns?: EvaluationColumns
+  /** Backward: instructions were written for responses. Forward: the reverse. Default 'backward'. */
+  task?: Task
+}
+
+export interface PredictionRow extends EvaluationRow {
+  id?: string
+  /** "file.jsonl:12" */
+  place: string
+}
+
+export interface EvaluationInput {
+  rows: PredictionRow[]
+  /** How the true texts were found: in the predictions' own rows, or in another file by id, by given text, by order. */
+  joined: 'own' | 'id' | 'text' | 'order'
+  /** Lines that could not be read, by reason. */
+  dropped: DropCount[]
+}
+
+/** Usual names, the first that is there wins. */
+const usual: Record<Task, { prediction: string[]; response: string[]; truth: string[] }> = {
+  backward: {
+    prediction: ['prediction', 'generated', 'instruction'],
+    response: ['response', 'output', 'text'],
+    truth: ['reference', 'instruction', 'prompt', 'question', 'query'],
+  },
+  forward: {
+    prediction: ['prediction', 'generated', 'response'],
+    response: ['instruction', 'prompt', 'question', 'query'],
+    truth: ['reference', 'response', 'output', 'completion', 'answer'],
+  },
+}
+
+/**
+ * Reads predictions (what `bt-native generate` writes, or columns named by `columns`) and their true texts. JSONL, JSON
+ * arrays and Parquet, gzip too.
+ * @throws {BtError} what reading throws; BT_DATA_COLUMN for a row without prediction; BT_REFERENCES when the true texts
+ * do not belong to the predictions, by id or by order
+ */
+export async function readEvaluation(options: ReadEvaluationOptions): Promise<EvaluationInput> {
+  const { columns = {}, task = 'backward' } = options
+  const drops = new Drops()
+  const rows: PredictionRow[] = []
+  for (const path of options.predictions) {
+    for await (const record of readRecords(path, { drops })) rows.push(predictionOf(record, columns, task))
+  }
+  if (options.references === undefined) return { rows, joined: 'own', dropped: drops.counts() }
+  const truths: Truth[] = []
+  for await (const record of readRecords(options.references, { drops })) truths.push(truthOf(record, columns, task))
+  return { ...join(rows, truths, options.references), dropped: drops.counts() }
+}
+
+function predictionOf(record: SourceRecord, columns: EvaluationColumns, task: Task): PredictionRow {
+  const names = usual[task]
+  const text = (name: string | undefined, fallback: string[]) => textColumn(record, name, fallback)
+  const prediction = text(columns.prediction, names.prediction)
+  if (prediction === undefined) throw noColumn(record, columns.prediction ?? names.prediction.join(', '), 'prediction')
+  return definedOnly({
+    prediction,
+    // Only "reference" is read from a predictions file: its "instruction" is what was written.
+    reference: normalised(text(columns.reference, ['reference'])),
+    response: text(columns.response, names.response),
+    source: text(columns.source, ['source']),
+    finish: text(undefined, ['finish']),
+    id: idOf(record, columns),
+    place: record.place,
+  })
+}
+
+interface Truth {
+  reference: string
+  response?: string
+  id?: string
+  source?: string
+  place: string
+}
+
+function truthOf(record: SourceRecord, columns: EvaluationColumns, task: Task): Truth {
+  const names = usual[task]
+  const reference = normalised(textColumn(record, columns.reference, names.truth))
+  if (reference === undefined) throw noColumn(record, columns.reference ?? names.truth.join(', '), 'reference')
+  return definedOnly({
+    reference,
+    response: textColumn(record, columns.response, names.response),
+    source: textColumn(record, columns.source, ['source']),
+    id: idOf(record, columns),
+    place: record.place,
+  })
+}
+
+/** By id where every prediction has one that is there; else by the text that was given; else by order. */
+function join(rows: PredictionRow[], truths: Truth[], file: string): Omit<EvaluationInput, 'dropped'> {
+  const byId = found(rows, truths, ({ id }) => id)
+  if (isComplete(byId)) return { rows: rows.map((row, at) => withTruth(row, byId[at]!)), joined: 'id' }
+  const byText = found(rows, truths, ({ response }) => normaliseText(response ?? '') || undefined)
+  if (isComplete(byText)) return { rows: rows.map((row, at) => withTruth(row, byText[at]!)), joined: 'text' }
+  const remedy = 'Give the file that the predictions were made from, or name its id column: --columns id=NAME.'
+  if (rows.length !== truths.length) {
+    const lost = rows[byId.indexOf(undefined)]!
+    throw new BtError(
+      'BT_REFERENCES',
+      `${lost.place}: neither its id nor its text is in ${file}, and ${truths.length} references for ${rows.length} predictions cannot be joined by order`,
+      { remedy },
+    )
+  }
+  const stray = rows.findIndex((row, at) => isOther(row.response, truths[at]!.response))
+  if (stray >= 0) {
+    const places = `${rows[stray]!.place} and ${truths[stray]!.place}`
+    throw new BtError('BT_REFERENCES', `${places} hold different texts: the references are in another order`, {
+      remedy,
+    })
+  }
+  return { rows: rows.map((row, at) => withTruth(row, truths[at]!)), joined: 'order' }
+}
+
+/** For each prediction the first truth with the same key, if it has one. */
+function found(
+  rows: readonly PredictionRow[],
+  truths: readonly Truth[],
+  key: (row: PredictionRow | Truth) => string | undefined,
+): (Truth | undefined)[] {
+  const known = new Map<string, Truth>()
+  for (const truth of truths) {
+    const name = key(truth)
+    if (name !== undefined && !known.has(name)) known.set(name, truth)
+  }
+  return rows.map((row) => known.get(key(row) ?? ''))
+}
+
+function isComplete(truths: (Truth | undefined)[]): truths is Truth[] {
+  return truths.every((truth) => truth !== undefined)
+}
+
+/** Whether two texts are there and differ. */
+function isOther(one: string | undefined, other: string | undefined): boolean {
+  return one !== undefined && other !== undefined && normaliseText(one) !== normaliseText(other)
+}
+
+function withTruth(row: PredictionRow, { reference, response, source }: Truth): PredictionRow {
+  return definedOnly({ ...row, reference, response: row.response ?? response, source: row.source ?? source })
+}
+
+function textColumn({ value, place }: SourceRecord, name: string | undefined, fallback: string[]): string | undefined {
+  if (name !== undefined && !(name in value)) throw noColumn({ value, place }, name)
+  const contents = (name === undefined ? fallback : [name]).map((one) => value[one])
+  return contents.find((content) => typeof content === 'string')
+}
+
+function idOf(record: SourceRecord, columns: EvaluationColumns): string | undefined {
+  const id = record.value[columns.id ?? 'id']
+  return typeof id === 'string' || typeof id === 'number' ? String(id) : undefined
+}
+
+function noColumn({ value, place }: SourceRecord, wanted: string, role?: string): BtError {
+  const here = Object.keys(value)
+  return new BtError('BT_DATA_COLUMN', `${place}: no text in ${wanted} (columns here: ${here.join(', ') || 'none'})`, {
+    remedy: role && `Name the column: --columns ${role}=${here[0] ?? 'NAME'}`,
+  })
+}
+
+function normalised(text: string | undefined): string | undefined {
+  return text === undefined ? undefined : normaliseText(text)
+}
+
+function definedOnly<T extends object>(object: T): T {
+  return Object.fromEntries(Object.entries(object).filter(([, value]) => value !== undefined)) as T
+}
