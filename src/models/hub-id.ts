@@ -13,7 +13,7 @@ const form = new RegExp(`^(${part}/${part})(?:@([^@\\s]+))?$`)
 /** "org/name" or "org/name@revision", or undefined for anything that cannot be on the Hub. */
 export function parseHubReference(reference: string): HubReference | undefined {
   const [, id, revision] = form.exec(reference) ?? []
-  if (id === undefined || id.includes('--') || id.includes('..')) return undefined
+  if (id === undefined || id.includes('--') || reference.includes('..') || revision?.startsWith('/')) return undefined
   return { id, revision: revision ?? 'main' }
 }
 
