@@ -47,13 +47,16 @@ export async function languageFilter(wanted: readonly string[]): Promise<Languag
       const code = codePattern.test(own) ? own : codeOfName.get(own)
       if (code) return judgeCode(code)
       detected++
-      return judgeText(`${row.instruction}\n${row.response}`)
+      return judgeText(`${row.instruction.slice(0, enough)}\n${row.response.slice(0, enough)}`)
     },
     get detected() {
       return detected
     },
   }
 }
+
+/** Characters of each side that tell the language. */
+const enough = 2000
 
 const codePattern = /^[a-z]{2,3}(-[a-z0-9]{2,8})*$/
 const englishNames = new Intl.DisplayNames('en', { type: 'language' })

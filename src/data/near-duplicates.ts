@@ -145,11 +145,13 @@ export function minHash(hashes: Uint32Array): Uint32Array {
   const signature = new Uint32Array(signatureLength).fill(0xffffffff)
   for (const hash of hashes) {
     for (let entry = 0; entry < signatureLength; entry++) {
-      const value = mix(hash ^ salts[entry]!)
+      const value = Math.imul(hash ^ salts[entry]!, factors[entry]!) >>> 0
       if (value < signature[entry]!) signature[entry] = value
     }
   }
   return signature
 }
 
+// The shingles' hashes are mixed well already, so a multiplication is enough to order them anew.
 const salts = Uint32Array.from({ length: signatureLength }, (_, index) => mix(Math.imul(index + 1, 0x9e3779b9)))
+const factors = salts.map((salt) => mix(~salt) | 1)

@@ -86,7 +86,9 @@ function parseObject(line: Line): Record<string, unknown> | string {
 
 /** V8's words without the text that it repeats; a line that simply stops is told as such. */
 function jsonFault(message: string, text: string): string {
-  if (/Unexpected end|Unterminated string/.test(message)) return `it stops after ${JSON.stringify(text.slice(-20))}`
+  const position = Number(/at position (\d+)/.exec(message)?.[1] ?? 0)
+  const stops = position >= text.length || /Unexpected end|Unterminated string/.test(message)
+  if (stops) return `it stops after ${JSON.stringify(text.slice(-20))}`
   return message.replace(/, (".*"|\.\.\.".*) is not valid JSON$/s, '').replace(/ in JSON at position.*/s, '')
 }
 

@@ -1,0 +1,95 @@
+import { readFile, stat, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { describe, expect, test } from 'vitest'
+import { openJsonlAppender, writeJsonFromJsonl } from '../../src/data/appender.js'
+import { fileWith, folderWith, jsonl } from './fixture.js'
+
+const rows = [
+  { id: 'a', text: 'naïve 😀' },
+  { id: 'b', text: 'line\nbreak' },
+  { id: 'c', text: 'x' },
+]
+
+describe('openJsonlAppender', () => {
+  test('starts a file, appends in the order of the calls, and goes on where it was', async () => {
+    const path = join(await folderWith(), 'deep', 'out.jsonl')
+    const first = await openJsonlAppender(path)
+    expect([first.rows, first.cutBytes]).toEqual([0, 0])
+    await Promise.all([first.append(rows.slice(0, 1)), first.append([]), first.append(rows.slice(1, 2))])
+    await first.close()
+    const second = await openJsonlAppender(path)
+    expect([second.rows, second.ids]).toEqual([2, ['a', 'b']])
+    await second.append(rows.slice(2))
+    await second.close()
+    await second.close()
+    expect(await readFile(path, 'utf8')).toBe(jsonl(rows))
+    await expect(second.append(rows)).rejects.toMatchObject({ code: 'BT_CLOSED' })
+  })
+
+  test('wherever a kill cut the file, complete rows stay and the rest goes', async () => {
+    const bytes = Buffer.from(jsonl(rows))
+    const ends = [...bytes.entries()].filter(([, byte]) => byte === 10).map(([at]) => at + 1)
+    const folder = await folderWith()
+    for (let length = 0; length <= bytes.length; length++) {
+      const path = join(folder, `${length}.jsonl`)
+      await writeFile(path, bytes.subarray(0, length))
+      const complete = ends.filter((end) => end <= length).length
+      const appender = await openJsonlAppender(path)
+      expect(appender.ids).toEqual(['a', 'b', 'c'].slice(0, complete))
+      expect(appender.cutBytes).toBe(length - (ends[complete - 1] ?? 0))
+      await appender.append(rows.slice(complete))
+      await appender.close()
+      expect(await readFile(path, 'utf8')).toBe(bytes.toString())
+    }
+  })
+
+  test('NUL bytes that a power cut left are cut off', async () => {
+    const path = await fileWith('out.jsonl', Buffer.concat([Buffer.from(jsonl(rows)), Buffer.alloc(64)]))
+    const appender = await openJsonlAppender(path)
+    expect([appender.rows, appender.cutBytes]).toEqual([3, 64])
+    await appender.close()
+  })
+
+  test.each([
+    ['prose', 'Dear diary,\ntoday\n'],
+    ['prose on one line', 'Dear diary'],
+    ['a list', '[\n]\n'],
+    ['a broken line between good ones', '{"id": 1}\n{"id": \n{"id": 3}\n'],
+  ])('a file that is not ours is refused and left as it is: %s', async (_, content) => {
+    const path = await fileWith('out.jsonl', content)
+    await expect(openJsonlAppender(path)).rejects.toMatchObject({
+      code: 'BT_OUTPUT_DAMAGED',
+      message: expect.stringContaining(`${path}:`),
+    })
+    expect(await readFile(path, 'utf8')).toBe(content)
+  })
+
+  test('the column of the ids can be chosen', async () => {
+    const path = await fileWith('out.jsonl', jsonl([{ index: 4 }, { other: 1 }]))
+    const appender = await openJsonlAppender(path, 'index')
+    expect(appender.ids).toEqual([4, undefined])
+    await appender.close()
+  })
+})
+
+describe('writeJsonFromJsonl', () => {
+  test.each([
+    ['no rows', []],
+    ['one row', rows.slice(0, 1)],
+    ['many rows', rows],
+    ['rows over several reads', Array.from({ length: 9000 }, (_, id) => ({ id, text: 'é'.repeat(30) }))],
+  ])('%s become one JSON array', async (_, list: object[]) => {
+    const folder = await folderWith({ 'log.jsonl': jsonl(list) })
+    const path = join(folder, 'out.json')
+    await writeJsonFromJsonl(join(folder, 'log.jsonl'), path)
+    expect(JSON.parse(await readFile(path, 'utf8'))).toEqual(list)
+  })
+
+  test('a broken line leaves the old file', async () => {
+    const folder = await folderWith({ 'log.jsonl': '{"id": 1}\n{"id"\n', 'out.json': '[]\n' })
+    await expect(writeJsonFromJsonl(join(folder, 'log.jsonl'), join(folder, 'out.json'))).rejects.toThrow(
+      /log\.jsonl:2/,
+    )
+    expect((await stat(join(folder, 'out.json'))).size).toBe(3)
+  })
+})
