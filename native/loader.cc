@@ -12,12 +12,6 @@
 #include <cstring>
 #include <string>
 
-// glibc 2.34 gave these a new version when they moved into libc; the old one is on every system.
-__asm__(".symver dlopen, dlopen@GLIBC_2.2.5");
-__asm__(".symver dlsym, dlsym@GLIBC_2.2.5");
-__asm__(".symver dlerror, dlerror@GLIBC_2.2.5");
-__asm__(".symver dlinfo, dlinfo@GLIBC_2.3.3");
-
 namespace {
 
 Napi::Error failure(Napi::Env env, const char* code, const std::string& message) {

@@ -197,7 +197,8 @@ PackedBatch toBatch(Napi::Value value, const std::string& path, const ModelConfi
   try {
     batch.validate(config);
   } catch (const Error& error) {
-    throw Error("BT_ARGUMENT", path + ": " + error.what());
+    const std::string what = error.what();  // "batch: row 3 ..."
+    throw Error("BT_ARGUMENT", path + what.substr(what.rfind("batch:", 0) == 0 ? 5 : 0));
   }
   return batch;
 }
@@ -215,6 +216,10 @@ TrainerArguments toTrainer(Napi::Value value) {
   arguments.precision = fields.choice("precision", {"fp32", "bf16", "fp16"});
   TrainerOptions& options = arguments.options;
   options.scaled = arguments.precision == "fp16";
+  if (fields.has("engine")) {
+    const std::string engine = fields.choice("engine", {"auto", "fused", "reference"});
+    if (engine != "auto") options.engine = engine == "fused" ? EngineKind::fused : EngineKind::reference;
+  }
   options.beta1 = fields.number("beta1", {.least = 0, .most = 1, .openMost = true});
   options.beta2 = fields.number("beta2", {.least = 0, .most = 1, .openMost = true});
   options.eps = fields.number("eps", kPositive);

@@ -2,10 +2,6 @@
 
 #include <dlfcn.h>
 
-// As in loader.cc: the version that every glibc has.
-__asm__(".symver dlopen, dlopen@GLIBC_2.2.5");
-__asm__(".symver dlsym, dlsym@GLIBC_2.2.5");
-
 namespace bt {
 
 namespace {
