@@ -52,9 +52,6 @@ const topNames: Readonly<Record<string, string>> = {
 /** Not weights: rotary tables, which the configuration covers. */
 const tables = /^(rope_freqs\.weight|blk\.\d+\.attn_rot_embd\.weight)$/
 
-/** A header takes megabytes, the vocabulary being in it; no known one reaches this. */
-const bytesInFirstLook = 4
-
 export interface GgufOptions {
   name?: string
   reference?: string
@@ -124,8 +121,8 @@ async function readHeader(file: string): Promise<Header> {
 async function checkMagic(file: string): Promise<void> {
   const handle = await open(file, 'r')
   try {
-    const start = Buffer.alloc(bytesInFirstLook)
-    await handle.read(start, 0, bytesInFirstLook, 0)
+    const start = Buffer.alloc(4)
+    await handle.read(start, 0, 4, 0)
     if (start.toString('latin1') !== 'GGUF') {
       throw new BtError('BT_GGUF', `${file}: not a GGUF file: it does not start with "GGUF"`)
     }

@@ -1,5 +1,6 @@
 // tokenizer.json for SentencePiece BPE vocabularies (Llama 1 and 2, Mistral, TinyLlama), from pieces with scores.
-// The merges are derived from the scores as transformers' `generate_merges` does.
+// The merges are derived from the scores, as SentencePiece itself merges. The order of the ids would not do: Llama 2's
+// runs of spaces have low ids and the lowest scores. transformers' `generate_merges` does the same when given scores.
 import { addedTokenJson, vocabularyObject } from './bpe-json.js'
 
 /** Kinds of pieces; the same numbers in sentencepiece_model.proto and in `tokenizer.ggml.token_type`. */
