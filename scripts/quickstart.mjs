@@ -38,7 +38,7 @@ function commands(maxSteps) {
     },
     {
       title: 'compare them with the true ones',
-      args: `evaluate --predictions ${files.written} --output ${files.scores} --force`,
+      args: `evaluate --predictions ${files.written} --adapter ${files.adapter} --samples 0 --output ${files.scores} --force`,
     },
   ]
 }

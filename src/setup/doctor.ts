@@ -216,8 +216,9 @@ function cpuFinding({ probe }: Facts): Finding {
   const { avx2, avx512, avx512Bf16, amxBf16 } = probe.info
   const abilities = [avx512 ? 'AVX-512' : avx2 ? 'AVX2' : 'no AVX2', avx512Bf16 && 'BF16', amxBf16 && 'AMX']
   const precision = probe.dtype === 'bfloat16' ? 'bf16' : 'fp32'
-  const speed = `about ${probe.teraflops.toPrecision(2)} TFLOP/s measured`
-  const message = `cpu ${abilities.filter(Boolean).join(', ')}, ${machine}: ${precision} by default, ${speed}`
+  const speed =
+    probe.teraflops >= 1 ? `${probe.teraflops.toFixed(1)} TFLOP/s` : `${Math.round(probe.teraflops * 1000)} GFLOP/s`
+  const message = `cpu ${abilities.filter(Boolean).join(', ')}, ${machine}: ${precision} by default, about ${speed} measured`
   if (avx2) return { area: 'cpu', state: 'ok', message }
   return { area: 'cpu', state: 'warn', message, details: ['libtorch is many times slower without AVX2'] }
 }

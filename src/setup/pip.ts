@@ -102,7 +102,11 @@ export async function downloadWheel(pip: Pip, spec: WheelSpec, options: Download
   const temporary = join(options.folder, 'pip.tmp') // same disk as the target: pip's last move is then a rename
   await rm(temporary, { recursive: true, force: true })
   await mkdir(temporary, { recursive: true })
-  const watch = watchDownload(`downloading ${spec.name} ${spec.version}`, temporary, options.onProgress)
+  const watch = watchDownload(
+    `downloading ${spec.name} ${spec.version.replace(/\.\*$/, '')}`,
+    temporary,
+    options.onProgress,
+  )
   try {
     const result = await run(pip.command, [...pip.args, ...downloadArguments(spec, options)], {
       env: pipEnvironment(temporary, options.env ?? process.env),

@@ -21,8 +21,8 @@ export interface UnpackOptions {
   folder: string
   /** Where a member goes, relative to the folder; undefined leaves it out. */
   place: (member: string) => string | undefined
-  /** Bytes written so far, and in all. */
-  onBytes?: (done: number, total: number) => void
+  /** Bytes written since the last call. */
+  onBytes?: (bytes: number) => void
   signal?: AbortSignal
 }
 
@@ -60,6 +60,23 @@ export async function readMetadata(path: string): Promise<string> {
   throw broken(path, 'has no METADATA: not a wheel')
 }
 
+/**
+ * Bytes that unpacking the chosen members writes, by the archive's directory.
+ * @throws {BtError} BT_WHEEL_BROKEN when the file is no archive
+ */
+export async function unpackedSize(path: string, place: UnpackOptions['place']): Promise<number> {
+  const zip = await openWheel(path)
+  try {
+    let size = 0
+    for await (const entry of zip.eachEntry()) if (place(entry.fileName)) size += entry.uncompressedSize
+    return size
+  } catch (error) {
+    throw broken(path, messageOf(error), error)
+  } finally {
+    zip.close()
+  }
+}
+
 async function readAll(stream: Readable): Promise<Buffer> {
   const chunks: Buffer[] = []
   for await (const chunk of stream) chunks.push(chunk as Buffer)
@@ -90,12 +107,6 @@ export async function unpackWheel(path: string, options: UnpackOptions): Promise
     }
     if (!record) throw broken(path, 'has no RECORD: its content cannot be verified')
     const files: UnpackedFile[] = []
-    const total = members.reduce((sum, { entry }) => sum + entry.uncompressedSize, 0)
-    let done = 0
-    const onBytes = (bytes: number) => {
-      done += bytes
-      options.onBytes?.(done, total)
-    }
     for (const { entry, place } of members) {
       options.signal?.throwIfAborted()
       const recorded = record.get(entry.fileName)
@@ -103,10 +114,7 @@ export async function unpackWheel(path: string, options: UnpackOptions): Promise
       const target = join(options.folder, place)
       await mkdir(dirname(target), { recursive: true })
       const source = () => zip.openReadStreamPromise(entry)
-      const { size, sha256 } = await writeMember(path, entry.fileName, source, target, {
-        onBytes,
-        signal: options.signal,
-      })
+      const { size, sha256 } = await writeMember(path, entry.fileName, source, target, options)
       if (size !== recorded.size || sha256 !== recorded.sha256) {
         throw broken(path, `${entry.fileName} differs from its hash in RECORD`)
       }
@@ -124,7 +132,7 @@ async function writeMember(
   member: string,
   source: () => Promise<Readable>,
   target: string,
-  options: { onBytes: (bytes: number) => void; signal?: AbortSignal },
+  options: Pick<UnpackOptions, 'onBytes' | 'signal'>,
 ): Promise<{ size: number; sha256: string }> {
   const hash = createHash('sha256')
   let size = 0
@@ -149,7 +157,7 @@ async function writeMember(
       await file.writeFile(chunk).catch((error: unknown) => {
         throw diskError(error, target)
       })
-      options.onBytes(chunk.byteLength)
+      options.onBytes?.(chunk.byteLength)
     }
   } finally {
     await file.close()

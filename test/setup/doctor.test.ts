@@ -29,7 +29,7 @@ describe('bt-native doctor', () => {
     expect(diagnosis.findings.filter(({ state }) => state === 'fail')).toEqual([])
     expect(status).toBe(0)
     expect(diagnosis.facts.probe).toMatchObject({ opened: true, info: { torch: expect.stringMatching(/^2\./) } })
-    expect(about(diagnosis, 'cpu')?.message).toMatch(/(fp32|bf16) by default, about [\d.]+ TFLOP\/s/)
+    expect(about(diagnosis, 'cpu')?.message).toMatch(/(fp32|bf16) by default, about [\d.]+ [GT]FLOP\/s measured/)
     expect(about(diagnosis, 'libtorch')?.details?.[0]).toMatch(/^opens in \d+ ms$/)
   })
 

@@ -42,7 +42,7 @@ describe('libtorch from the index', () => {
     expect(readFileSync(join(folder, 'torch/lib/libtorch_cpu.so'))).toHaveLength(300_000)
     expect(readdirSync(join(place.root, 'cache', 'downloads'))).toEqual([])
     expect([...labels]).toContain('downloading torch 2.11.0')
-    expect([...labels]).toContain('unpacking torch 2.11.0')
+    expect([...labels]).toContain('unpacking libtorch 2.11.0')
   })
 
   it('does nothing the second time, without pip, in less than a second', async () => {
