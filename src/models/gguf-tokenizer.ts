@@ -7,6 +7,9 @@ import { type Piece, pieceType, spmTokenizerJson } from './spm-json.js'
 import { cachedTokenizer } from './tokenizer-cache.js'
 import type { TokenizerSource } from './types.js'
 
+/** The piece U+FEFF, which the GGUF library reads as a byte order mark and drops: the only piece that comes out empty. */
+const bom = '\uFEFF'
+
 /**
  * @throws {BtError} BT_TOKENIZER_UNKNOWN for a tokenizer or pre-tokenizer that is not known,
  * BT_GGUF when an entry is missing or has the wrong type
@@ -47,7 +50,7 @@ async function tokenizerJson(metadata: Metadata, tokens: string[], types: number
   }
   if (model === 'llama') {
     const scores = required(metadata, 'tokenizer.ggml.scores', 'numbers')
-    const pieces = tokens.map((text, i): Piece => ({ text, score: scores[i] ?? 0, type: types[i] ?? 1 }))
+    const pieces = tokens.map((text, i): Piece => ({ text: text || bom, score: scores[i] ?? 0, type: types[i] ?? 1 }))
     const dummyPrefix = optional(metadata, 'tokenizer.ggml.add_space_prefix', 'boolean') ?? true
     const key = JSON.stringify([pieces.map(({ text, score, type }) => [text, score, type]), dummyPrefix])
     return { json: await cachedTokenizer(key, () => spmTokenizerJson(pieces, dummyPrefix)), addBos: true }

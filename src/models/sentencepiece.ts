@@ -5,6 +5,9 @@ import { type Piece, pieceType, spmTokenizerJson } from './spm-json.js'
 import { cachedTokenizer } from './tokenizer-cache.js'
 import type { TokenizerSource } from './types.js'
 
+/** A piece may be U+FEFF itself, which is not a byte order mark here. */
+const utf8 = new TextDecoder('utf-8', { ignoreBOM: true })
+
 /** trainer_spec.model_type */
 const bpe = 2
 
@@ -67,7 +70,7 @@ function parseModel(bytes: Uint8Array): SentencePieceModel {
 function parsePiece(bytes: Uint8Array): Piece {
   const piece: Piece = { text: '', score: 0, type: pieceType.normal }
   for (const { field, value } of fields(bytes)) {
-    if (field === 1) piece.text = new TextDecoder().decode(nested(value))
+    if (field === 1) piece.text = utf8.decode(nested(value))
     if (field === 2) piece.score = float(value)
     if (field === 3) piece.type = integer(value)
   }

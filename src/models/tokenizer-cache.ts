@@ -7,7 +7,7 @@ import { sha256, writeFileAtomic } from '../files.js'
 import { cacheFolder } from '../paths.js'
 
 /** Raise when the derivation changes, so that old results are not used. */
-const derivation = 1
+const derivation = 2
 
 /** The cached JSON for `content`, or what `derive` makes, which is then cached. A cache that cannot be written is not used. */
 export async function cachedTokenizer(content: string | Uint8Array, derive: () => string): Promise<string> {
