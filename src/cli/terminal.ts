@@ -218,7 +218,7 @@ export const exitCodes = { done: 0, failed: 1, usage: 2, interrupted: 130 } as c
 
 /**
  * Runs a command's action with a terminal, prints what it throws and sets the exit code: 1 failed, 2 usage
- * (BT_USAGE), 130 interrupted (BT_INTERRUPTED). The action may return another exit code.
+ * (BT_USAGE, BT_CONFIG), 130 interrupted (BT_INTERRUPTED). The action may return another exit code.
  */
 export async function runCommand(
   program: Command,
@@ -239,7 +239,7 @@ export async function runCommand(
 }
 
 function exitCodeOf(error: unknown): number {
-  if (hasCode(error, 'BT_USAGE')) return exitCodes.usage
+  if (hasCode(error, 'BT_USAGE') || hasCode(error, 'BT_CONFIG')) return exitCodes.usage
   return hasCode(error, 'BT_INTERRUPTED') ? exitCodes.interrupted : exitCodes.failed
 }
 

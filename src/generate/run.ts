@@ -83,7 +83,8 @@ async function* write(
     const source = readInput({ ...options, task: template.task })
     const rows = afterDone(source.rows, done, options)
     const summary = { ...nothing(options), rows: done.length }
-    const context = { ...options, sampler, template, tokenizer, signal: control.signal }
+    const window = 4 * options.batchSize
+    const context = { ...options, sampler, template, tokenizer, window, signal: control.signal }
     for await (const row of sampleRows(rows, context)) {
       await output?.append(row)
       count(summary, row)

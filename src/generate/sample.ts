@@ -1,4 +1,4 @@
-// Rows through the sampler: read ahead, admitted by length, handed out in the order they came in. Knows nothing of files.
+// Rows through the sampler: read ahead, admitted and handed out in the order they came in. Knows nothing of files.
 import { createHash } from 'node:crypto'
 import type { Finished, Sampler } from '../../binding.js'
 import { hasCode } from '../errors.js'
@@ -12,8 +12,8 @@ export interface SampleContext {
   seed: number
   maxTokens: number
   maxNewTokens: number
-  /** Rows read but not yet handed out: what may be admitted out of order, and what a kill loses at most. */
-  window?: number
+  /** Rows read but not yet handed out: what a kill loses at most. Enough to keep all cache slots busy. */
+  window: number
   /** Ends after the decode steps under way. */
   signal?: AbortSignal
   /** Called after each bounded piece of decoding. */
@@ -45,7 +45,7 @@ export function samplerId(seed: number, text: string): number {
  * @throws what the sampler throws (BT_ABORTED, BT_OUT_OF_MEMORY, ...); rows handed out until then are right
  */
 export async function* sampleRows(rows: AsyncIterable<TextRow>, context: SampleContext): AsyncGenerator<GeneratedRow> {
-  const { sampler, signal, window = 256 } = context
+  const { sampler, signal, window } = context
   const ahead = new ReadAhead(rows)
   const jobs = new Map<number, Job>()
   const done = new Map<number, GeneratedRow>()
@@ -54,32 +54,37 @@ export async function* sampleRows(rows: AsyncIterable<TextRow>, context: SampleC
   let next: number | undefined
   let handedOut = 0
 
-  while (!signal?.aborted) {
-    const inFlight = read - handedOut
-    if (!ahead.ended && inFlight <= window / 2) {
-      const fresh = await ahead.take(window - inFlight, jobs.size > 0 ? patience : undefined)
-      next ??= fresh[0]?.index
-      read += fresh.length
-      held.push(...fresh)
+  try {
+    while (!signal?.aborted) {
+      const inFlight = read - handedOut
+      if (!ahead.ended && inFlight <= window / 2) {
+        const fresh = await ahead.take(window - inFlight, jobs.size > 0 ? patience : undefined)
+        next ??= fresh[0]?.index
+        read += fresh.length
+        held.push(...fresh)
+      }
+      held = await admit(held, jobs, done, context)
+      if (jobs.size > 0) {
+        const result = await sampler.advance(stepsPerCall)
+        for (const finished of result.finished) settle(finished, jobs, done, context)
+        context.onAdvance?.(result.generated)
+      }
+      while (next !== undefined && done.has(next)) {
+        const row = done.get(next)!
+        done.delete(next++)
+        handedOut++
+        yield row
+      }
+      if (ahead.ended && jobs.size === 0 && held.length === 0) return
     }
-    held = await admit(held, jobs, done, context)
-    if (jobs.size > 0) {
-      const result = await sampler.advance(stepsPerCall)
-      for (const finished of result.finished) settle(finished, jobs, done, context)
-      context.onAdvance?.(result.generated)
-    }
-    while (next !== undefined && done.has(next)) {
-      const row = done.get(next)!
-      done.delete(next++)
-      handedOut++
-      yield row
-    }
-    if (ahead.ended && jobs.size === 0 && held.length === 0) return
+  } finally {
+    ahead.close()
   }
 }
 
 /**
- * Encodes rows and queues them, longest first, so that the last ones running are short.
+ * Encodes rows and queues them in their order: nothing is padded, so sorting by length would gain nothing, and would
+ * hold back the rows that are done.
  * @returns rows whose number is in use by another text: they wait until that one is done
  */
 async function admit(
@@ -99,7 +104,7 @@ async function admit(
     else held.push(row)
   }
   const prompts = await Promise.all([...fresh].map(([id, job]) => encode(id, job, done, context)))
-  const queued = prompts.filter((prompt) => prompt !== undefined).toSorted((a, b) => b.tokens.length - a.tokens.length)
+  const queued = prompts.filter((prompt) => prompt !== undefined)
   for (const { id } of queued) jobs.set(id, fresh.get(id)!)
   if (queued.length > 0) await context.sampler.add(queued)
   return held
@@ -164,6 +169,13 @@ class ReadAhead {
 
   constructor(rows: AsyncIterable<TextRow>) {
     this.iterator = rows[Symbol.asyncIterator]()
+  }
+
+  /** Leaves the source without waiting for what it is about to give: a pipe may never give anything. */
+  close(): void {
+    const nobodyAsks = () => undefined
+    this.pending?.catch(nobodyAsks)
+    this.iterator.return?.(undefined).catch(nobodyAsks)
   }
 
   /** Up to `count` rows. Waits for the first; for others (and for the first, given `wait`) only `wait` or 20 ms. */

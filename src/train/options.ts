@@ -60,7 +60,7 @@ export const trainFields = {
   ),
   saveEvery: field(
     { group: 'Output:', value: '<steps>' },
-    z.int().min(0).default(0).describe('checkpoint each n steps; 0: at the end of each epoch alone'),
+    z.int().min(0).default(50).describe('checkpoint each n steps and at the end of each epoch; 0: there alone'),
   ),
   keep: field({ group: 'Output:', value: '<n>' }, count.default(2).describe('checkpoints kept, newest first')),
   select: field(

@@ -1,0 +1,212 @@
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { readAdapter } from '../../src/models/adapter.js'
+import type { TrainEvent } from '../../src/train/events.js'
+import type { TrainInput } from '../../src/train/options.js'
+import { type TrainControl, train } from '../../src/train/run.js'
+import { tinyPairs, writeRows, writeTinyModel } from './tiny-model.js'
+
+let folder: string
+let model: string
+let data: string
+let outputs = 0
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'bt-train-'))
+  model = await writeTinyModel(join(folder, 'model'))
+  data = await writeRows(join(folder, 'seed.jsonl'), tinyPairs(40))
+})
+afterAll(() => rm(folder, { recursive: true, force: true }))
+
+function optionsFor(more: Partial<TrainInput> = {}): TrainInput {
+  const output = join(folder, `out-${outputs++}`)
+  const small = { epochs: 2, batchSize: 4, gradAccumSteps: 2, learningRate: 0.01, validation: 0.2, threads: 1 }
+  return { model, data, output, precision: 'fp32', device: 'cpu', ...small, ...more }
+}
+
+async function run(options: TrainInput, control?: TrainControl): Promise<TrainEvent[]> {
+  const events: TrainEvent[] = []
+  for await (const event of train(options, control)) events.push(event)
+  return events
+}
+
+/** Runs until step `last` is done and then drops everything, as a kill would. */
+async function runKilled(options: TrainInput, last: number): Promise<void> {
+  for await (const event of train(options)) if (event.type === 'step' && event.step === last) return
+}
+
+const ofType = <T extends TrainEvent['type']>(events: TrainEvent[], type: T) =>
+  events.filter((event): event is Extract<TrainEvent, { type: T }> => event.type === type)
+const losses = (events: TrainEvent[]) => ofType(events, 'step').map(({ step, loss }) => [step, loss])
+
+async function metricLines(output: string): Promise<{ step: number; loss?: number; validationLoss?: number }[]> {
+  const text = await readFile(join(output, 'metrics.jsonl'), 'utf8')
+  return text
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line))
+}
+
+describe('a training run', () => {
+  test('lowers the loss and hands over an adapter that can be read, with metrics and a record', async () => {
+    const options = optionsFor()
+    const events = await run(options)
+    const [finished] = ofType(events, 'finished')
+    expect(finished!.validationLoss!).toBeLessThan(finished!.baseLoss! - 0.1)
+    const steps = ofType(events, 'step')
+    expect(steps.map(({ step }) => step)).toEqual(Array.from({ length: finished!.steps }, (_, index) => index + 1))
+    expect(steps.at(-1)!.epoch).toBe(2)
+    expect(steps.every(({ tokens, scoredTokens, gradNorm }) => tokens > scoredTokens && gradNorm > 0)).toBe(true)
+
+    const adapter = await readAdapter(options.output)
+    expect(adapter).toMatchObject({ r: 16, alpha: 32, targets: ['q_proj', 'v_proj'], baseModel: model })
+    expect(adapter.tensors.some(({ name, data }) => name.endsWith('lora_B') && data.some((value) => value !== 0))).toBe(
+      true,
+    )
+    expect(adapter.btNative).toMatchObject({
+      training: { state: 'finished', steps: finished!.steps },
+      template: { task: 'backward', form: 'chat' },
+      precision: 'fp32',
+    })
+    const lines = await metricLines(options.output)
+    expect(lines.filter(({ loss }) => loss !== undefined).map(({ step, loss }) => [step, loss])).toEqual(losses(events))
+    expect(lines.filter(({ validationLoss }) => validationLoss !== undefined)).toHaveLength(3)
+  })
+
+  test('hands over the epoch with the lowest validation loss, or the last one when asked to', async () => {
+    // A rate this high spoils what the first epoch learned.
+    const wild = { epochs: 3, learningRate: 0.5, schedule: 'constant', warmup: 0 } as const
+    const best = optionsFor(wild)
+    const events = await run(best)
+    const validations = ofType(events, 'validation').slice(1)
+    const lowest = validations.toSorted((a, b) => a.loss - b.loss)[0]!
+    expect((await readAdapter(best.output)).btNative).toMatchObject({ training: { selectedStep: lowest.step } })
+    const last = optionsFor({ ...wild, select: 'last' })
+    const [finished] = ofType(await run(last), 'finished')
+    expect(finished!.selectedStep).toBe(finished!.steps)
+  })
+
+  test('reports rows that were cut to fit and leaves out those whose target does not fit, by id', async () => {
+    const rows = [
+      ...tinyPairs(12),
+      { instruction: 'Short.', response: 'long '.repeat(100) },
+      { instruction: 'x'.repeat(400), response: 'short' },
+    ]
+    const file = await writeRows(join(folder, 'long.jsonl'), rows)
+    const [counts] = ofType(await run(optionsFor({ data: file, maxTokens: 256, maxSteps: 1, validation: 0 })), 'data')
+    expect(counts).toMatchObject({ train: 13, validation: 0, cutRows: 1, tooLong: 1 })
+    expect(counts!.cutTokens).toBeGreaterThan(200)
+    expect(counts!.tooLongExamples).toHaveLength(1)
+  })
+
+  test('gives the same losses however a step is split into micro-batches', async () => {
+    const plain = { maxSteps: 3, dropout: 0 }
+    const whole = losses(await run(optionsFor({ ...plain, batchSize: 8, gradAccumSteps: 1 })))
+    const split = losses(await run(optionsFor({ ...plain, batchSize: 1, gradAccumSteps: 8 })))
+    for (const [index, [, loss]] of whole.entries()) expect(split[index]![1]).toBeCloseTo(loss!, 4)
+  })
+
+  test('trains in FP16 with a gradient scaler that counts the steps it skips', async () => {
+    const options = optionsFor({ precision: 'fp16', epochs: 1, targets: 'all-linear' })
+    const events = await run(options)
+    const [finished] = ofType(events, 'finished')
+    const steps = ofType(events, 'step')
+    expect(finished!.skippedSteps).toBe(steps.filter(({ skipped }) => skipped).length)
+    expect(steps.every(({ scale }) => scale > 1)).toBe(true)
+    expect(finished!.validationLoss!).toBeLessThan(finished!.baseLoss!)
+  })
+})
+
+describe('an unfinished run', () => {
+  test('that was killed goes on from its checkpoint with the losses of an uninterrupted one', async () => {
+    const dropout = { dropout: 0.2, saveEvery: 3 }
+    const whole = await run(optionsFor(dropout))
+    const options = optionsFor(dropout)
+    await runKilled(options, 7)
+    const rest = await run(options)
+    expect(ofType(rest, 'resumed')).toMatchObject([{ step: 6 }])
+    expect(losses(rest)).toEqual(losses(whole).slice(6))
+    expect(ofType(rest, 'finished')[0]!.validationLoss).toBe(ofType(whole, 'finished')[0]!.validationLoss)
+    const steps = (await metricLines(options.output)).filter(({ loss }) => loss !== undefined)
+    expect(steps.map(({ step, loss }) => [step, loss])).toEqual(losses(whole))
+  })
+
+  test('that was stopped by a signal saves the step under way and goes on after it', async () => {
+    const whole = await run(optionsFor())
+    const options = optionsFor()
+    const stop = new AbortController()
+    const first: TrainEvent[] = []
+    for await (const event of train(options, { signal: stop.signal })) {
+      first.push(event)
+      if (event.type === 'step' && event.step === 2) stop.abort()
+    }
+    expect(first.at(-1)).toMatchObject({ type: 'interrupted', step: 2 })
+    expect(losses([...first, ...(await run(options))])).toEqual(losses(whole))
+  })
+
+  test('refuses options that would change the weights, naming old and new; others may change', async () => {
+    const options = optionsFor({ saveEvery: 1 })
+    await runKilled(options, 1)
+    const changed = run({ ...options, learningRate: 0.02, r: 8 })
+    await expect(changed).rejects.toMatchObject({
+      code: 'BT_RUN_CHANGED',
+      message: expect.stringMatching(/r 16, not 8; learningRate 0\.01, not 0\.02/),
+    })
+    await expect(run({ ...options, precision: 'bf16' })).rejects.toMatchObject({ code: 'BT_RUN_CHANGED' })
+    const other = await writeRows(join(folder, 'other.jsonl'), tinyPairs(41))
+    await expect(run({ ...options, data: other })).rejects.toThrow(/other rows/)
+    const moved = await writeRows(join(folder, 'moved.jsonl'), tinyPairs(40))
+    const rest = await run({ ...options, data: moved, saveEvery: 0, logEvery: 2 })
+    expect(rest.at(-1)!.type).toBe('finished')
+  })
+
+  test('keeps the newest checkpoints only', async () => {
+    const options = optionsFor({ saveEvery: 1, keep: 2 })
+    await run(options)
+    const kept = (await readdir(options.output)).filter((name) => name.startsWith('checkpoint-'))
+    expect(kept).toHaveLength(2)
+  })
+
+  test('is refused to a second process while the first one writes', async () => {
+    const options = optionsFor()
+    const first = train(options)
+    await first.next()
+    await expect(run(options)).rejects.toMatchObject({ code: 'BT_LOCKED' })
+    await first.return(undefined)
+    expect((await run(options)).at(-1)!.type).toBe('finished')
+  })
+
+  test('leaves at once with BT_ABORTED when told to, and its checkpoint stays', async () => {
+    const options = optionsFor({ saveEvery: 1, epochs: 50 })
+    const abort = new AbortController()
+    const dropped = (async () => {
+      for await (const event of train(options, { abort: abort.signal })) {
+        if (event.type === 'checkpoint') setTimeout(() => abort.abort(), 5)
+      }
+    })()
+    await expect(dropped).rejects.toMatchObject({ code: 'BT_ABORTED' })
+    expect((await readdir(options.output)).some((name) => /^checkpoint-\d+$/.test(name))).toBe(true)
+  })
+})
+
+describe('a finished run', () => {
+  test('is said to be finished and left alone; force starts over', async () => {
+    const options = optionsFor({ maxSteps: 2 })
+    const whole = await run(options)
+    const before = await readFile(join(options.output, 'adapter_model.safetensors'))
+    const again = await run(options)
+    expect(again).toMatchObject([{ type: 'already-finished', steps: 2 }])
+    expect(await readFile(join(options.output, 'adapter_model.safetensors'))).toEqual(before)
+    expect(losses(await run({ ...options, force: true }))).toEqual(losses(whole))
+  })
+
+  test('of somebody else is not overwritten unasked', async () => {
+    const options = optionsFor({ maxSteps: 1 })
+    await mkdir(options.output)
+    await writeFile(join(options.output, 'adapter_config.json'), '{}')
+    await expect(run(options)).rejects.toMatchObject({ code: 'BT_OUTPUT_EXISTS' })
+    expect(await readFile(join(options.output, 'adapter_config.json'), 'utf8')).toBe('{}')
+  })
+})
