@@ -64,16 +64,29 @@ const usual: Record<Task, { prediction: string[]; response: string[]; truth: str
  * do not belong to the predictions, by id or by order
  */
 export async function readEvaluation(options: ReadEvaluationOptions): Promise<EvaluationInput> {
-  const { columns = {}, task = 'backward' } = options
+  const { columns = {}, task = 'backward', references } = options
   const drops = new Drops()
   const rows: PredictionRow[] = []
-  for (const path of options.predictions) {
-    for await (const record of readRecords(path, { drops })) rows.push(predictionOf(record, columns, task))
-  }
-  if (options.references === undefined) return { rows, joined: 'own', dropped: drops.counts() }
   const truths: Truth[] = []
-  for await (const record of readRecords(options.references, { drops })) truths.push(truthOf(record, columns, task))
-  return { ...join(rows, truths, options.references), dropped: drops.counts() }
+  // A name for the true texts is meant for the file of references where there is one; other names may be for either.
+  const optional = (name: string | undefined, value: object) => (name !== undefined && name in value ? name : undefined)
+  const ownColumns = (value: object): EvaluationColumns =>
+    references === undefined
+      ? columns
+      : {
+          ...columns,
+          reference: undefined,
+          response: optional(columns.response, value),
+          source: optional(columns.source, value),
+        }
+  for (const path of options.predictions) {
+    for await (const record of readRecords(path, { drops })) {
+      rows.push(predictionOf(record, ownColumns(record.value), task))
+    }
+  }
+  if (references === undefined) return { rows, joined: 'own', dropped: drops.counts() }
+  for await (const record of readRecords(references, { drops })) truths.push(truthOf(record, columns, task))
+  return { ...join(rows, truths, references), dropped: drops.counts() }
 }
 
 function predictionOf(record: SourceRecord, columns: EvaluationColumns, task: Task): PredictionRow {
@@ -107,25 +120,38 @@ function truthOf(record: SourceRecord, columns: EvaluationColumns, task: Task): 
   if (reference === undefined) throw noColumn(record, columns.reference ?? names.truth.join(', '), 'reference')
   return definedOnly({
     reference,
-    response: textColumn(record, columns.response, names.response),
-    source: textColumn(record, columns.source, ['source']),
+    // These may stand in either file, so a name need not be that of a column here.
+    response: textColumn(record, undefined, columns.response ? [columns.response] : names.response),
+    source: textColumn(record, undefined, [columns.source ?? 'source']),
     id: idOf(record, columns),
     place: record.place,
   })
 }
 
-/** By id where every prediction has one that is there; else by the text that was given; else by order. */
+/** By id, or else by the text that was given, where that finds all; else by order. */
 function join(rows: PredictionRow[], truths: Truth[], file: string): Omit<EvaluationInput, 'dropped'> {
-  const byId = found(rows, truths, ({ id }) => id)
-  if (isComplete(byId)) return { rows: rows.map((row, at) => withTruth(row, byId[at]!)), joined: 'id' }
-  const byText = found(rows, truths, ({ response }) => normaliseText(response ?? '') || undefined)
-  if (isComplete(byText)) return { rows: rows.map((row, at) => withTruth(row, byText[at]!)), joined: 'text' }
+  const byId = firstBy(truths, ({ id }) => id)
+  const byText = firstBy(truths, ({ response }) => response && normaliseText(response))
+  let joined: EvaluationInput['joined'] = 'id'
+  const found = rows.map((row) => {
+    const sameId = byId.get(row.id ?? '')
+    if (sameId && !isOther(row.response, sameId.response)) return sameId
+    joined = 'text'
+    return byText.get(normaliseText(row.response ?? ''))
+  })
+  const lost = found.indexOf(undefined)
+  if (lost < 0) return { rows: rows.map((row, at) => withTruth(row, found[at]!)), joined }
+  checkOrder(rows, truths, file, lost)
+  return { rows: rows.map((row, at) => withTruth(row, truths[at]!)), joined: 'order' }
+}
+
+/** @throws {BtError} BT_REFERENCES when the two cannot be row for row */
+function checkOrder(rows: readonly PredictionRow[], truths: readonly Truth[], file: string, lost: number): void {
   const remedy = 'Give the file that the predictions were made from, or name its id column: --columns id=NAME.'
   if (rows.length !== truths.length) {
-    const lost = rows[byId.indexOf(undefined)]!
     throw new BtError(
       'BT_REFERENCES',
-      `${lost.place}: neither its id nor its text is in ${file}, and ${truths.length} references for ${rows.length} predictions cannot be joined by order`,
+      `${rows[lost]!.place}: neither its id nor its text is in ${file}, and ${truths.length} references for ${rows.length} predictions cannot be joined by order`,
       { remedy },
     )
   }
@@ -136,25 +162,16 @@ function join(rows: PredictionRow[], truths: Truth[], file: string): Omit<Evalua
       remedy,
     })
   }
-  return { rows: rows.map((row, at) => withTruth(row, truths[at]!)), joined: 'order' }
 }
 
-/** For each prediction the first truth with the same key, if it has one. */
-function found(
-  rows: readonly PredictionRow[],
-  truths: readonly Truth[],
-  key: (row: PredictionRow | Truth) => string | undefined,
-): (Truth | undefined)[] {
+/** The first truth of each key; those without one are left out. */
+function firstBy(truths: readonly Truth[], key: (truth: Truth) => string | undefined): Map<string, Truth> {
   const known = new Map<string, Truth>()
   for (const truth of truths) {
     const name = key(truth)
-    if (name !== undefined && !known.has(name)) known.set(name, truth)
+    if (name && !known.has(name)) known.set(name, truth)
   }
-  return rows.map((row) => known.get(key(row) ?? ''))
-}
-
-function isComplete(truths: (Truth | undefined)[]): truths is Truth[] {
-  return truths.every((truth) => truth !== undefined)
+  return known
 }
 
 /** Whether two texts are there and differ. */
