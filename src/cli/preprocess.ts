@@ -96,16 +96,22 @@ Examples:
   $ zcat dump.gz | bt-native preprocess --input - --output data/qa.jsonl --columns instruction=title,response=body`
 }
 
+/** Milliseconds before progress is worth a line: most files are done by then. */
+const quietFor = 1000
+
 async function preprocessCommand(flags: Flags, terminal: Terminal): Promise<void> {
   const { preprocess } = await import('../data/preprocess.js')
   const { input, filter_single_turn, json: _, ...options } = flags
   const interrupts = onInterrupt(terminal, () => 'stopping; nothing will be written')
+  const started = performance.now()
   try {
     const report = await preprocess({
       ...options,
       inputs: input,
       singleTurn: options.singleTurn || filter_single_turn,
-      onProgress: terminal.progress,
+      onProgress: (progress) => {
+        if (performance.now() - started > quietFor) terminal.progress(progress)
+      },
       signal: interrupts.soft,
     })
     terminal.endProgress(false)
