@@ -55,8 +55,8 @@ describe('libtorch from the index', () => {
   })
 
   it('fetches every NVIDIA library for CUDA, and no Python package', async () => {
-    writeTorch211(place.index)
-    const { folder } = await provideLibtorch({ env: place.env, device: 'cuda' })
+    writeTorch211(kept('2.11.0', 'cuda'))
+    const { folder } = await provideLibtorch({ env: withoutPip(), device: 'cuda' })
     expect(filesUnder(folder).filter((path) => path.includes('.so'))).toEqual([
       'nvidia/cu13/lib/libcublas.so.13',
       'nvidia/cu13/lib/libcudart.so.13',

@@ -56,6 +56,11 @@ describe('what pip is asked', () => {
     expect(args.slice(-2)).toEqual(['--dest=/downloads', 'torch==2.11.0'])
   })
 
+  it('lists every tag that NVIDIA uses, because pip takes them literally', () => {
+    for (const tag of ['2_28', '2_27', '2_25', '2_18', '2_17'])
+      expect(platformTags('x64')).toContain(`manylinux_${tag}_x86_64`)
+  })
+
   it('asks for aarch64 wheels there', () => {
     expect(platformTags('arm64')).toContain('manylinux_2_28_aarch64')
   })
