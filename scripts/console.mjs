@@ -79,9 +79,15 @@ export function quietly(command, args, options = {}) {
       clearInterval(timer)
       if (interactive && !options.silent) process.stderr.write('\r\u001b[2K')
       if (code === 0) resolve(output)
-      else reject(new StepError(`${[command, ...args].join(' ')} failed (exit ${code}):\n${output.slice(-8000)}`))
+      else reject(new StepError(`${[command, ...args].join(' ')} failed (exit ${code}):\n${bothEnds(output)}`))
     })
   })
+}
+
+/** What a failed program said: programs tell the cause first (npm) or last (compilers). */
+function bothEnds(output) {
+  const most = 3000
+  return output.length <= 2 * most ? output : `${output.slice(0, most)}\n...\n${output.slice(-most)}`
 }
 
 /** Runs a program that speaks for itself. @throws {StepError} when it fails: it has said why */
