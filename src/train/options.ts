@@ -80,7 +80,7 @@ export const trainFields = {
   ),
   dropout: field(
     { group: 'LoRA:', value: '<share>', shapesResult: shapes },
-    share.default(0.05).describe('of the input features of the update'),
+    share.default(0).describe('of the input features of the update; 0.05 to 0.1 helps small data over many epochs'),
   ),
   rsLora: field(
     { group: 'LoRA:', shapesResult: shapes },

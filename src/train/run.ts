@@ -49,10 +49,10 @@ export async function* train(
   control: TrainControl = {},
 ): AsyncGenerator<TrainEvent, TrainSummary | undefined> {
   const options = resolveOptions(trainSchema, input)
+  const prepared = await prepare(options, control)
   await mkdir(options.output, { recursive: true })
   const lock = await lockPath(options.output, 'folder')
   try {
-    const prepared = await prepare(options, control)
     const record = await startingPoint(options, prepared)
     if (record?.training.state === 'finished') {
       const { state: _, ...summary } = record.training

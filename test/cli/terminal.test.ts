@@ -1,0 +1,106 @@
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import {
+  formatAbout,
+  formatBytes,
+  formatCount,
+  formatDuration,
+  formatMillions,
+  formatPercent,
+  plural,
+} from '../../src/cli/format.js'
+import { openTerminal } from '../../src/cli/terminal.js'
+
+let stderr: string
+let stdout: string
+beforeEach(() => {
+  stderr = ''
+  stdout = ''
+  vi.spyOn(process.stderr, 'write').mockImplementation((text) => {
+    stderr += text
+    return true
+  })
+  vi.spyOn(process.stdout, 'write').mockImplementation((text) => {
+    stdout += text
+    return true
+  })
+})
+afterEach(() => {
+  vi.restoreAllMocks()
+  vi.useRealTimers()
+})
+
+describe('in a pipe', () => {
+  test('progress is a line each tenth of the work', () => {
+    const { progress } = openTerminal()
+    for (let done = 1; done <= 200; done++) progress({ label: 'writing', done, total: 200, unit: 'rows' })
+    const lines = stderr.trimEnd().split('\n')
+    expect(lines).toHaveLength(10)
+    expect(lines[0]).toMatch(/writing.* 10 %.*20\/200 rows/)
+    expect(stderr).not.toContain('\r')
+  })
+
+  test('slow progress is a line each 30 s', () => {
+    vi.useFakeTimers()
+    const { progress } = openTerminal()
+    for (let second = 0; second < 95; second++) {
+      progress({ label: 'writing', done: second, total: 100_000, unit: 'rows' })
+      vi.advanceTimersByTime(1000)
+    }
+    expect(stderr.trimEnd().split('\n')).toHaveLength(3)
+  })
+
+  test('progress without a known end still speaks each 30 s', () => {
+    vi.useFakeTimers()
+    const { progress } = openTerminal()
+    for (let second = 0; second <= 61; second++) {
+      progress({ label: 'reading', done: second * 1e6, unit: 'bytes' })
+      vi.advanceTimersByTime(1000)
+    }
+    expect(stderr.trimEnd().split('\n')).toHaveLength(2)
+    expect(stderr).toMatch(/30 MB/)
+  })
+})
+
+describe('with --json', () => {
+  test('stdout carries one object a line and stderr only warnings', () => {
+    const terminal = openTerminal({ json: true })
+    terminal.info('hello')
+    terminal.event({ event: 'a', x: 1 })
+    terminal.warn('careful')
+    for (let done = 0; done <= 10; done++) terminal.progress({ label: 'w', done, total: 10, unit: 'rows' })
+    const events = stdout
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line))
+    expect(events.slice(0, 2)).toEqual([
+      { event: 'a', x: 1 },
+      { event: 'warning', message: 'careful' },
+    ])
+    expect(events.slice(2)).toHaveLength(10)
+    expect(events.at(-1)).toEqual({ event: 'progress', label: 'w', done: 10, total: 10, unit: 'rows' })
+    expect(stderr).toBe('warning: careful\n')
+  })
+})
+
+test('numbers are written for a person', () => {
+  expect([formatCount(1342.4), formatCount(0.53, 2), formatBytes(1.9e9), formatBytes(812)]).toEqual([
+    '1,342',
+    '0.53',
+    '1.9 GB',
+    '812 B',
+  ])
+  expect([formatDuration(42), formatDuration(302), formatDuration(3723), formatDuration(Number.NaN)]).toEqual([
+    '42 s',
+    '5:02',
+    '1:02:03',
+    '--:--',
+  ])
+  expect([formatAbout(12), formatAbout(725), formatAbout(9000)]).toEqual(['about 12 s', 'about 12 min', 'about 2.5 h'])
+  expect([formatMillions(134515008), formatMillions(921600), formatMillions(1.1e9)]).toEqual([
+    '134.5 M',
+    '921,600',
+    '1.10 B',
+  ])
+  expect([formatPercent(0.118), formatPercent(0.0068), formatPercent(1)]).toEqual(['11.8 %', '0.68 %', '100 %'])
+  expect([plural(1, 'row'), plural(2410, 'row')]).toEqual(['1 row', '2,410 rows'])
+})

@@ -1,0 +1,80 @@
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { tinyPairs, writeRows, writeTinyModel } from '../train/tiny-model.js'
+import { runCli } from './run-cli.js'
+
+let folder: string
+const machine = ['--threads', '1', '--device', 'cpu', '--precision', 'fp32']
+let trainArgs: string[]
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'bt-work-'))
+  const model = await writeTinyModel(join(folder, 'model'))
+  const data = await writeRows(join(folder, 'seed.jsonl'), tinyPairs(48))
+  trainArgs = ['train', '--model', model, '--data', data, ...machine, '--learning-rate', '0.01', '--save-every', '2']
+})
+afterAll(() => rm(folder, { recursive: true, force: true }))
+
+const lossesOf = async (run: string) =>
+  (await readFile(join(run, 'metrics.jsonl'), 'utf8'))
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line) as { step: number; loss?: number })
+    .filter(({ loss }) => loss !== undefined)
+    .map(({ step, loss }) => [step, loss])
+
+test('a run that is killed or interrupted ends as one that was not', async () => {
+  const whole = join(folder, 'whole')
+  const done = await runCli([...trainArgs, '--output', whole])
+  expect(done).toMatchObject({ code: 0, stdout: '' })
+  expect(done.stderr).toMatch(/model .*\n[\s\S]*data .*\n[\s\S]*template .*\nlora .*\nplan .*/)
+  expect(done.stderr).toMatch(new RegExp(`done in .*Adapter: ${whole} \\(PEFT\\)`))
+  expect(done.stderr).toContain(`next: npx bt-native generate --adapter ${whole}`)
+
+  const broken = join(folder, 'broken')
+  const args = [...trainArgs, '--output', broken, '--json']
+  const killed = await runCli(args, {
+    onOutput: (text, child) => text.includes('"event":"step","step":5') && child.kill('SIGKILL'),
+  })
+  expect(killed.code).toBe(null)
+  const interrupted = await runCli([...trainArgs, '--output', broken], {
+    onOutput: (text, child) => text.includes('going on after step') && child.kill('SIGINT'),
+  })
+  expect(interrupted.code).toBe(130)
+  expect(interrupted.stderr).toMatch(/press again to leave at once/)
+  expect(interrupted.stderr).toMatch(/saved after step \d+\/\d+ in .*\nresume: npx bt-native train /)
+  const finished = await runCli(args)
+  expect(finished.code).toBe(0)
+  const events = finished.stdout
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line) as { event: string })
+  expect(events.at(-1)!.event).toBe('finished')
+  expect(await lossesOf(broken)).toEqual(await lossesOf(whole))
+  expect(await readFile(join(broken, 'adapter_model.safetensors'))).toEqual(
+    await readFile(join(whole, 'adapter_model.safetensors')),
+  )
+  expect((await runCli([...trainArgs, '--output', whole])).stderr).toMatch(/is finished already/)
+})
+
+test('generate reads and writes a pipe, and shows pairs when asked to', async () => {
+  const adapter = join(folder, 'whole')
+  const input = tinyPairs(5)
+    .map(({ response }) => `${JSON.stringify({ text: response })}\n`)
+    .join('')
+  const args = ['generate', '--adapter', adapter, ...machine, '--max-new-tokens', '8', '--greedy']
+  const piped = await runCli([...args, '--input', '-', '--output', '-'], { input })
+  expect(piped.code).toBe(0)
+  const rows = piped.stdout
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line))
+  expect(rows.map(({ response }) => response)).toEqual(tinyPairs(5).map(({ response }) => response))
+  const output = join(folder, 'pairs.json')
+  const shown = await runCli([...args, '--input', '-', '--output', output, '--show', '2'], { input })
+  expect(shown.stderr.match(/^response /gm)).toHaveLength(2)
+  expect(shown.stderr).toContain(`next: npx bt-native evaluate --predictions ${output}`)
+  expect(JSON.parse(await readFile(output, 'utf8'))).toEqual(rows)
+})
