@@ -44,6 +44,8 @@ export interface TerminalOptions {
 /** Milliseconds between two drawings of the live line, and between two plain lines. */
 const drawEvery = 100
 const plainEvery = 30_000
+/** Progress of work that is done sooner is not worth a line in a pipe. */
+const quick = 2000
 
 export function openTerminal(options: TerminalOptions = {}): Terminal {
   const json = options.json === true
@@ -84,10 +86,10 @@ export function openTerminal(options: TerminalOptions = {}): Terminal {
       const rate = line.rate(progress)
       const fraction = progress.total ? Math.min(1, progress.done / progress.total) : undefined
       if (json) {
-        if (line.due(progress.label, fraction)) terminal.event({ event: 'progress', ...progress })
-        return
+        if (line.isSlow() && line.due(progress.label, fraction)) terminal.event({ event: 'progress', ...progress })
+      } else if (interactive || line.isSlow()) {
+        line.show(progress.label, fraction, (width) => progressText(progress, rate, width))
       }
-      line.show(progress.label, fraction, (width) => progressText(progress, rate, width))
     },
     live: (key, fraction, text) => line.show(key, fraction, text),
     endProgress: (keep) => line.end(keep ?? true),
@@ -122,6 +124,11 @@ class LiveLine {
     if (progress.label !== this.key) this.begin(progress.label, progress.done)
     const seconds = (performance.now() - this.startedAt) / 1000
     return seconds > 0.5 ? (progress.done - this.started) / seconds : undefined
+  }
+
+  /** Whether the work has been going on for long enough to be spoken of. */
+  isSlow(): boolean {
+    return performance.now() - this.startedAt > quick
   }
 
   show(key: string, fraction: number | undefined, text: (width: number) => string): void {

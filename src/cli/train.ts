@@ -70,8 +70,11 @@ function report(event: TrainEvent, terminal: Terminal): void {
     terminal.live('step', event.step / event.steps, (width) => stepLine(event, width))
     return
   }
-  terminal.endProgress(event.type !== 'validation')
-  for (const line of linesOf(event, terminal)) terminal.info(line)
+  const lines = linesOf(event, terminal)
+  if (lines.length === 0) return
+  // The line of the steps stays; bars of reading and validation have had their say.
+  terminal.endProgress(event.type === 'adapter' || event.type === 'interrupted' || event.type === 'finished')
+  for (const line of lines) terminal.info(line)
 }
 
 /** A head in bold, ten columns wide, before what it heads. */

@@ -31,12 +31,24 @@ afterEach(() => {
 
 describe('in a pipe', () => {
   test('progress is a line each tenth of the work', () => {
+    vi.useFakeTimers()
     const { progress } = openTerminal()
-    for (let done = 1; done <= 200; done++) progress({ label: 'writing', done, total: 200, unit: 'rows' })
+    for (let done = 1; done <= 200; done++) {
+      progress({ label: 'writing', done, total: 200, unit: 'rows' })
+      vi.advanceTimersByTime(200)
+    }
     const lines = stderr.trimEnd().split('\n')
     expect(lines).toHaveLength(10)
     expect(lines[0]).toMatch(/writing.* 10 %.*20\/200 rows/)
     expect(stderr).not.toContain('\r')
+  })
+
+  test('progress of what takes less than two seconds is not spoken of; a live line is', () => {
+    const { progress, live } = openTerminal()
+    for (let done = 1; done <= 20; done++) progress({ label: 'writing', done, total: 20, unit: 'rows' })
+    expect(stderr).toBe('')
+    for (let step = 1; step <= 20; step++) live('step', step / 20, () => `step ${step}`)
+    expect(stderr.trimEnd().split('\n')).toEqual(Array.from({ length: 10 }, (_, tenth) => `step ${(tenth + 1) * 2}`))
   })
 
   test('slow progress is a line each 30 s', () => {
@@ -67,7 +79,11 @@ describe('with --json', () => {
     terminal.info('hello')
     terminal.event({ event: 'a', x: 1 })
     terminal.warn('careful')
-    for (let done = 0; done <= 10; done++) terminal.progress({ label: 'w', done, total: 10, unit: 'rows' })
+    vi.useFakeTimers()
+    for (let done = 0; done <= 10; done++) {
+      terminal.progress({ label: 'w', done, total: 10, unit: 'rows' })
+      vi.advanceTimersByTime(2500)
+    }
     const events = stdout
       .trimEnd()
       .split('\n')
