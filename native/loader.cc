@@ -32,8 +32,8 @@ void* open(Napi::Env env, const std::string& path, int flags) {
   if (void* present = dlopen(base.c_str(), RTLD_LAZY | RTLD_NOLOAD)) {
     link_map* map = nullptr;
     if (dlinfo(present, RTLD_DI_LINKMAP, &map) == 0 && absolute(map->l_name) != absolute(path.c_str())) {
-      throw failure(env, "BT_LIBRARY", path + ": this process already uses " + map->l_name +
-                                           "; a process can hold one libtorch");
+      throw failure(env, "BT_LIBRARY",
+                    path + ": this process already uses " + map->l_name + "; a process can hold one libtorch");
     }
   }
   dlerror();
@@ -70,8 +70,10 @@ Napi::Value openLibraries(const Napi::CallbackInfo& info) {
     open(env, pathArgument(env, paths[i], name.c_str()), RTLD_NOW | RTLD_GLOBAL);
   }
   void* address = dlsym(RTLD_DEFAULT, "aoti_torch_abi_version");
-  if (address == nullptr) throw failure(env, "BT_LIBRARY", "paths: none of these libraries is libtorch_cpu.so of 2.3 or later");
-  const uint64_t version = reinterpret_cast<uint64_t (*)()>(address)();  // major, minor, patch: a byte each, from the top
+  if (address == nullptr)
+    throw failure(env, "BT_LIBRARY", "paths: none of these libraries is libtorch_cpu.so of 2.3 or later");
+  const uint64_t version =
+      reinterpret_cast<uint64_t (*)()>(address)();  // major, minor, patch: a byte each, from the top
   return Napi::String::New(env, std::to_string(version >> 56) + "." + std::to_string((version >> 48) & 0xff));
 }
 

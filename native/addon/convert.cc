@@ -77,8 +77,9 @@ TensorEntry toEntry(Napi::Value value, const std::string& path, int64_t files) {
   TensorEntry entry;
   entry.name = fields.string("name");
   entry.type = fields.choice("type", std::vector<std::string>(std::begin(kTypes), std::end(kTypes)));
-  entry.shape = toVector<int64_t>(fields.value("shape"), fields.path("shape"),
-                                  [](Napi::Value size, const std::string& at) { return toInteger(size, at, 0, kMaxSafeInteger); });
+  entry.shape = toVector<int64_t>(
+      fields.value("shape"), fields.path("shape"),
+      [](Napi::Value size, const std::string& at) { return toInteger(size, at, 0, kMaxSafeInteger); });
   entry.file = fields.integer("file", 0, files - 1);
   entry.offset = fields.integer("offset");
   entry.byteLength = fields.integer("byteLength");
@@ -90,16 +91,16 @@ NamedMatrix toMatrix(Napi::Value value, const std::string& path) {
   Fields fields(value, path);
   NamedMatrix matrix;
   matrix.name = fields.string("name");
-  auto shape = toVector<int64_t>(fields.value("shape"), fields.path("shape"), [](Napi::Value size, const std::string& at) {
-    return toInteger(size, at, 1, kMaxInt32);
-  });
+  auto shape =
+      toVector<int64_t>(fields.value("shape"), fields.path("shape"),
+                        [](Napi::Value size, const std::string& at) { return toInteger(size, at, 1, kMaxInt32); });
   if (shape.size() != 2) throw Error("BT_ARGUMENT", fields.path("shape") + ": expected two sizes");
   matrix.rows = shape[0];
   matrix.columns = shape[1];
   matrix.data = fields.floats("data");
   if (static_cast<int64_t>(matrix.data.size()) != matrix.rows * matrix.columns) {
-    throw Error("BT_ARGUMENT", fields.path("data") + ": has " + std::to_string(matrix.data.size()) + " numbers, its shape asks for " +
-                                   std::to_string(matrix.rows * matrix.columns));
+    throw Error("BT_ARGUMENT", fields.path("data") + ": has " + std::to_string(matrix.data.size()) +
+                                   " numbers, its shape asks for " + std::to_string(matrix.rows * matrix.columns));
   }
   return matrix;
 }
@@ -147,9 +148,9 @@ LoadArguments toLoad(Napi::Value value) {
   arguments.config = toConfig(fields.value("config"), "options.config");
   arguments.files = toVector<std::string>(fields.value("files"), "options.files", toText);
   const auto files = static_cast<int64_t>(arguments.files.size());
-  arguments.tensors =
-      toVector<TensorEntry>(fields.value("tensors"), "options.tensors",
-                            [files](Napi::Value entry, const std::string& path) { return toEntry(entry, path, files); });
+  arguments.tensors = toVector<TensorEntry>(
+      fields.value("tensors"), "options.tensors",
+      [files](Napi::Value entry, const std::string& path) { return toEntry(entry, path, files); });
   arguments.dtype = toDtype(fields.value("dtype"), "options.dtype");
   return arguments;
 }
@@ -161,16 +162,18 @@ LoraArguments toLora(Napi::Value value) {
   options.r = fields.integer("r", 1, 65'536);
   options.alpha = fields.number("alpha", kPositive);
   options.rsLora = fields.boolean("rsLora", false);
-  options.targets = toVector<Target>(fields.value("targets"), "options.targets", [](Napi::Value name, const std::string& path) {
-    try {
-      return targetFromName(toText(name, path));
-    } catch (const Error&) {
-      refuse(path, "'q_proj', 'k_proj', 'v_proj', 'o_proj', 'gate_proj', 'up_proj' or 'down_proj'", name);
-    }
-  });
+  options.targets =
+      toVector<Target>(fields.value("targets"), "options.targets", [](Napi::Value name, const std::string& path) {
+        try {
+          return targetFromName(toText(name, path));
+        } catch (const Error&) {
+          refuse(path, "'q_proj', 'k_proj', 'v_proj', 'o_proj', 'gate_proj', 'up_proj' or 'down_proj'", name);
+        }
+      });
   if (options.targets.empty()) throw Error("BT_ARGUMENT", "options.targets: names no module");
   for (size_t i = 0; i < options.targets.size(); i++) {
-    if (std::count(options.targets.begin(), options.targets.begin() + static_cast<int64_t>(i), options.targets[i]) > 0) {
+    if (std::count(options.targets.begin(), options.targets.begin() + static_cast<int64_t>(i), options.targets[i]) >
+        0) {
       throw Error("BT_ARGUMENT", "options.targets[" + std::to_string(i) + "]: is there twice");
     }
   }
@@ -253,10 +256,10 @@ SamplerOptions toSampler(Napi::Value value) {
   options.sampling = toSampling(fields);
   options.maxSequences = fields.integer("maxSequences", 1, 1'000'000);
   options.maxTokens = fields.integer("maxTokens", 1, kMaxInt32);
-  options.stopTokens =
-      toVector<int32_t>(fields.value("stopTokens"), "options.stopTokens", [](Napi::Value token, const std::string& path) {
-        return static_cast<int32_t>(toInteger(token, path, 0, kMaxInt32));
-      });
+  options.stopTokens = toVector<int32_t>(fields.value("stopTokens"), "options.stopTokens",
+                                         [](Napi::Value token, const std::string& path) {
+                                           return static_cast<int32_t>(toInteger(token, path, 0, kMaxInt32));
+                                         });
   return options;
 }
 

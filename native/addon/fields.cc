@@ -14,23 +14,17 @@ namespace {
 
 std::string describe(Napi::Value value) {
   switch (value.Type()) {
-    case napi_undefined:
-      return "nothing";
-    case napi_null:
-      return "null";
+    case napi_undefined: return "nothing";
+    case napi_null: return "null";
     case napi_boolean:
-    case napi_number:
-      return value.ToString().Utf8Value();
+    case napi_number: return value.ToString().Utf8Value();
     case napi_string: {
       std::string text = value.As<Napi::String>().Utf8Value();
       return "'" + (text.size() > 40 ? text.substr(0, 37) + "..." : text) + "'";
     }
-    case napi_function:
-      return "a function";
-    case napi_symbol:
-      return "a symbol";
-    case napi_bigint:
-      return "a BigInt";
+    case napi_function: return "a function";
+    case napi_symbol: return "a symbol";
+    case napi_bigint: return "a BigInt";
     default:
       if (value.IsTypedArray()) return "a typed array of another kind";
       return value.IsArray() ? "an array" : "an object";

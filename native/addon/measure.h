@@ -9,9 +9,9 @@ namespace bt {
 
 // Bytes.
 struct MemoryInfo {
-  int64_t resident = 0, peakResident = 0;        // VmRSS and VmHWM of the process
-  int64_t weights = 0;                           // of loaded models
-  int64_t deviceAllocated = 0, devicePeak = 0;   // CUDA's caching allocator; 0 on CPU
+  int64_t resident = 0, peakResident = 0;       // VmRSS and VmHWM of the process
+  int64_t weights = 0;                          // of loaded models
+  int64_t deviceAllocated = 0, devicePeak = 0;  // CUDA's caching allocator; 0 on CPU
 };
 
 // Worker thread.

@@ -28,8 +28,8 @@ void settleOne(Napi::Env env, Settlement& settlement) {
 }  // namespace
 
 Settler::Settler(Napi::Env env, std::function<void()> idle) : idle_(std::move(idle)) {
-  const napi_status status = napi_create_threadsafe_function(
-      env, nullptr, nullptr, Napi::String::New(env, "bt-native"), 0, 1, this, onFinalized, this, onSettled, &function_);
+  const napi_status status = napi_create_threadsafe_function(env, nullptr, nullptr, Napi::String::New(env, "bt-native"),
+                                                             0, 1, this, onFinalized, this, onSettled, &function_);
   if (status != napi_ok) throw Napi::Error::New(env);
   napi_unref_threadsafe_function(env, function_);
 }

@@ -13,10 +13,10 @@ namespace bt {
 
 // One promise under way. Made on JavaScript's thread, filled on the worker, settled on JavaScript's thread.
 struct Settlement {
-  napi_deferred deferred = nullptr;                // null: nobody waits, `then` alone is wanted
-  std::function<napi_value(Napi::Env)> result;     // makes the value; may throw
-  std::optional<Failure> failure;                  // set: reject with it
-  std::function<void(Napi::Env)> then;             // runs after settling
+  napi_deferred deferred = nullptr;             // null: nobody waits, `then` alone is wanted
+  std::function<napi_value(Napi::Env)> result;  // makes the value; may throw
+  std::optional<Failure> failure;               // set: reject with it
+  std::function<void(Napi::Env)> then;          // runs after settling
 };
 
 // The raw thread-safe function: node-addon-api's typed wrapper does not compile under UBSan with g++ 12.

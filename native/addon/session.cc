@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <mutex>
 
+#include "addon/exit.h"
 #include "model/error.h"
 
 namespace bt {
@@ -84,6 +85,7 @@ void Session::fill(Settlement& settlement, bool aborted, const std::function<voi
   } catch (...) {
     settlement.failure = currentFailure();
   }
+  countJob();
 }
 
 Napi::Value Session::close(Napi::Env env) {

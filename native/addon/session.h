@@ -82,8 +82,8 @@ class Session {
   explicit Session(c10::Device device);
   void fill(Settlement& settlement, bool aborted, const std::function<void()>& work);
   static void onCleanup(void* session);
-  void end();                       // asks the worker to stop; ended() follows
-  void ended(Napi::Env env);        // the worker has said that it is done
+  void end();                 // asks the worker to stop; ended() follows
+  void ended(Napi::Env env);  // the worker has said that it is done
   void endWhenUnused();
 
   c10::Device device_;

@@ -21,8 +21,11 @@ struct Block {
   int64_t window;
 
   Block(int64_t first, int64_t last, int64_t window)
-      : first(first), last(last), keyBegin(window > 0 ? std::max<int64_t>(0, first - window + 1) : 0),
-        keys(last - keyBegin), window(window) {}
+      : first(first),
+        last(last),
+        keyBegin(window > 0 ? std::max<int64_t>(0, first - window + 1) : 0),
+        keys(last - keyBegin),
+        window(window) {}
   int64_t rows() const { return last - first; }
   // Columns of row r that its query sees: [begin, end)
   int64_t begin(int64_t r) const { return window > 0 ? std::max<int64_t>(0, first + r - window + 1 - keyBegin) : 0; }
@@ -98,19 +101,19 @@ BT_INLINE void softmaxBlockBackward(T* p, T* ds, const float* s, const float* dp
                                     int64_t headDim) {
   for (int64_t r = 0; r < block.rows(); ++r) {
     const float delta = dot(out + r * stride, dOut + r * stride, headDim);
-    softmaxRowBackward(p + r * block.keys, ds + r * block.keys, s + r * block.keys, dp + r * block.keys,
-                       block.begin(r), block.end(r), block.keys, scale, logSumExp[r], delta);
+    softmaxRowBackward(p + r * block.keys, ds + r * block.keys, s + r * block.keys, dp + r * block.keys, block.begin(r),
+                       block.end(r), block.keys, scale, logSumExp[r], delta);
   }
 }
 
-#define BT_SOFTMAX(T)                                                                                               \
-  BT_DISPATCH void softmax(T* p, float* s, const Block& block, float scale, float* logSumExp) {                     \
-    softmaxBlock(p, s, block, scale, logSumExp);                                                                    \
-  }                                                                                                                 \
-  BT_DISPATCH void softmaxBackward(T* p, T* ds, const float* s, const float* dp, const Block& block, float scale,   \
-                                   const float* logSumExp, const T* out, const T* dOut, int64_t stride,             \
-                                   int64_t headDim) {                                                               \
-    softmaxBlockBackward(p, ds, s, dp, block, scale, logSumExp, out, dOut, stride, headDim);                        \
+#define BT_SOFTMAX(T)                                                                                             \
+  BT_DISPATCH void softmax(T* p, float* s, const Block& block, float scale, float* logSumExp) {                   \
+    softmaxBlock(p, s, block, scale, logSumExp);                                                                  \
+  }                                                                                                               \
+  BT_DISPATCH void softmaxBackward(T* p, T* ds, const float* s, const float* dp, const Block& block, float scale, \
+                                   const float* logSumExp, const T* out, const T* dOut, int64_t stride,           \
+                                   int64_t headDim) {                                                             \
+    softmaxBlockBackward(p, ds, s, dp, block, scale, logSumExp, out, dOut, stride, headDim);                      \
   }
 BT_SOFTMAX(float)
 BT_SOFTMAX(Bf16)
@@ -186,9 +189,8 @@ void backwardHead(const AttentionShape& shape, int64_t sequence, int64_t kvHead,
       T *p = inType<T>(scores, mine.narrow, cells), *ds = inType<T>(gradScores, mine.narrowGrad, cells);
       gemmNT(rows, keys, d, q + queryOffset, d, k + keyOffset, d, 0, scores, keys);
       gemmNT(rows, keys, d, dOut + tokenOffset, width, v + keyOffset, d, 0, gradScores, keys);
-      softmaxBackward(p, ds, scores, gradScores, block, scale,
-                      logSumExp + begin * shape.heads + head * length + first, out + tokenOffset, dOut + tokenOffset,
-                      width, d);
+      softmaxBackward(p, ds, scores, gradScores, block, scale, logSumExp + begin * shape.heads + head * length + first,
+                      out + tokenOffset, dOut + tokenOffset, width, d);
       if constexpr (wideType) {
         gemmNN(rows, d, keys, ds, keys, k + keyOffset, d, 0, dq + queryOffset, d);
       } else {
@@ -272,15 +274,16 @@ void eachQueryNaive(const AttentionShape& shape, const T* q, const T* k, Visit v
 template <typename T>
 void attentionForwardNaive(const AttentionShape& shape, const T* q, const T* k, const T* v, T* out, float* logSumExp) {
   const int64_t d = shape.headDim;
-  eachQueryNaive(shape, q, k, [&](int64_t, int64_t kv, int64_t token, int64_t place, int64_t from, int64_t last,
-                                  const std::vector<double>& p, double normalizer) {
-    for (int64_t c = 0; c < d; ++c) {
-      double sum = 0;
-      for (int64_t j = from; j <= last; ++j) sum += p[j] * widen(v[kv + j * d + c]);
-      out[token + c] = narrowTo<T>(static_cast<float>(sum));
-    }
-    logSumExp[place] = static_cast<float>(normalizer);
-  });
+  eachQueryNaive(shape, q, k,
+                 [&](int64_t, int64_t kv, int64_t token, int64_t place, int64_t from, int64_t last,
+                     const std::vector<double>& p, double normalizer) {
+                   for (int64_t c = 0; c < d; ++c) {
+                     double sum = 0;
+                     for (int64_t j = from; j <= last; ++j) sum += p[j] * widen(v[kv + j * d + c]);
+                     out[token + c] = narrowTo<T>(static_cast<float>(sum));
+                   }
+                   logSumExp[place] = static_cast<float>(normalizer);
+                 });
 }
 
 template <typename T>
@@ -289,39 +292,40 @@ void attentionBackwardNaive(const AttentionShape& shape, const T* q, const T* k,
   const int64_t d = shape.headDim;
   const double scale = 1 / std::sqrt(static_cast<double>(d));
   std::vector<double> gradK(shape.tokens() * shape.kvHeads * d, 0.0), gradV(gradK);
-  eachQueryNaive(shape, q, k, [&](int64_t query, int64_t kv, int64_t token, int64_t, int64_t from, int64_t last,
-                                  const std::vector<double>& p, double) {
-    std::vector<double> dp(p.size(), 0.0), gradQ(d, 0.0);
-    double delta = 0;
-    for (int64_t j = from; j <= last; ++j) {
-      for (int64_t c = 0; c < d; ++c) {
-        dp[j] += static_cast<double>(widen(dOut[token + c])) * widen(v[kv + j * d + c]);
-        gradV[kv + j * d + c] += p[j] * widen(dOut[token + c]);
-      }
-      delta += p[j] * dp[j];
-    }
-    for (int64_t j = from; j <= last; ++j) {
-      const double ds = p[j] * (dp[j] - delta) * scale;
-      for (int64_t c = 0; c < d; ++c) {
-        gradQ[c] += ds * widen(k[kv + j * d + c]);
-        gradK[kv + j * d + c] += ds * widen(q[query + c]);
-      }
-    }
-    for (int64_t c = 0; c < d; ++c) dq[query + c] = narrowTo<T>(static_cast<float>(gradQ[c]));
-  });
+  eachQueryNaive(shape, q, k,
+                 [&](int64_t query, int64_t kv, int64_t token, int64_t, int64_t from, int64_t last,
+                     const std::vector<double>& p, double) {
+                   std::vector<double> dp(p.size(), 0.0), gradQ(d, 0.0);
+                   double delta = 0;
+                   for (int64_t j = from; j <= last; ++j) {
+                     for (int64_t c = 0; c < d; ++c) {
+                       dp[j] += static_cast<double>(widen(dOut[token + c])) * widen(v[kv + j * d + c]);
+                       gradV[kv + j * d + c] += p[j] * widen(dOut[token + c]);
+                     }
+                     delta += p[j] * dp[j];
+                   }
+                   for (int64_t j = from; j <= last; ++j) {
+                     const double ds = p[j] * (dp[j] - delta) * scale;
+                     for (int64_t c = 0; c < d; ++c) {
+                       gradQ[c] += ds * widen(k[kv + j * d + c]);
+                       gradK[kv + j * d + c] += ds * widen(q[query + c]);
+                     }
+                   }
+                   for (int64_t c = 0; c < d; ++c) dq[query + c] = narrowTo<T>(static_cast<float>(gradQ[c]));
+                 });
   for (size_t i = 0; i < gradK.size(); ++i) {
     dk[i] = narrowTo<T>(static_cast<float>(gradK[i]));
     dv[i] = narrowTo<T>(static_cast<float>(gradV[i]));
   }
 }
 
-#define BT_INSTANTIATE(T)                                                                                            \
-  template void attentionForward<T>(const AttentionShape&, const T*, const T*, const T*, T*, float*);                \
-  template void attentionForwardNaive<T>(const AttentionShape&, const T*, const T*, const T*, T*, float*);           \
-  template void attentionBackward<T>(const AttentionShape&, const T*, const T*, const T*, const T*, const float*,    \
-                                     const T*, T*, T*, T*);                                                          \
-  template void attentionBackwardNaive<T>(const AttentionShape&, const T*, const T*, const T*, const T*,             \
-                                          const float*, const T*, T*, T*, T*);
+#define BT_INSTANTIATE(T)                                                                                              \
+  template void attentionForward<T>(const AttentionShape&, const T*, const T*, const T*, T*, float*);                  \
+  template void attentionForwardNaive<T>(const AttentionShape&, const T*, const T*, const T*, T*, float*);             \
+  template void attentionBackward<T>(const AttentionShape&, const T*, const T*, const T*, const T*, const float*,      \
+                                     const T*, T*, T*, T*);                                                            \
+  template void attentionBackwardNaive<T>(const AttentionShape&, const T*, const T*, const T*, const T*, const float*, \
+                                          const T*, T*, T*, T*);
 BT_INSTANTIATE(float)
 BT_INSTANTIATE(Bf16)
 

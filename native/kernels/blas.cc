@@ -34,18 +34,18 @@ void gemm(int transA, int transB, int64_t m, int64_t n, int64_t k, const Bf16* a
 
 }  // namespace
 
-#define BT_PRODUCTS(T)                                                                                            \
-  void gemmNT(int64_t m, int64_t n, int64_t k, const T* a, int64_t lda, const T* b, int64_t ldb, float beta,      \
-              float* c, int64_t ldc) {                                                                            \
-    gemm(plain, transposed, m, n, k, a, lda, b, ldb, beta, c, ldc);                                               \
-  }                                                                                                               \
-  void gemmNN(int64_t m, int64_t n, int64_t k, const T* a, int64_t lda, const T* b, int64_t ldb, float beta,      \
-              float* c, int64_t ldc) {                                                                            \
-    gemm(plain, plain, m, n, k, a, lda, b, ldb, beta, c, ldc);                                                    \
-  }                                                                                                               \
-  void gemmTN(int64_t m, int64_t n, int64_t k, const T* a, int64_t lda, const T* b, int64_t ldb, float beta,      \
-              float* c, int64_t ldc) {                                                                            \
-    gemm(transposed, plain, m, n, k, a, lda, b, ldb, beta, c, ldc);                                               \
+#define BT_PRODUCTS(T)                                                                                                 \
+  void gemmNT(int64_t m, int64_t n, int64_t k, const T* a, int64_t lda, const T* b, int64_t ldb, float beta, float* c, \
+              int64_t ldc) {                                                                                           \
+    gemm(plain, transposed, m, n, k, a, lda, b, ldb, beta, c, ldc);                                                    \
+  }                                                                                                                    \
+  void gemmNN(int64_t m, int64_t n, int64_t k, const T* a, int64_t lda, const T* b, int64_t ldb, float beta, float* c, \
+              int64_t ldc) {                                                                                           \
+    gemm(plain, plain, m, n, k, a, lda, b, ldb, beta, c, ldc);                                                         \
+  }                                                                                                                    \
+  void gemmTN(int64_t m, int64_t n, int64_t k, const T* a, int64_t lda, const T* b, int64_t ldb, float beta, float* c, \
+              int64_t ldc) {                                                                                           \
+    gemm(transposed, plain, m, n, k, a, lda, b, ldb, beta, c, ldc);                                                    \
   }
 BT_PRODUCTS(float)
 BT_PRODUCTS(Bf16)

@@ -76,7 +76,8 @@ int run(const char* path) {
     const std::vector<char> name = reader.take<char>(reader.take<uint32_t>(1)[0]);
     const std::string type(name.begin(), name.end());
     const size_t elements = reader.take<uint64_t>(1)[0];
-    const size_t bytes = elements / static_cast<size_t>(bt::blockElements(type)) * static_cast<size_t>(bt::blockBytes(type));
+    const size_t bytes =
+        elements / static_cast<size_t>(bt::blockElements(type)) * static_cast<size_t>(bt::blockBytes(type));
     const std::vector<uint8_t> blocks = reader.take<uint8_t>(bytes);
     const std::vector<float> expected = reader.take<float>(elements);
     std::vector<float> fast(elements), naive(elements);
@@ -84,8 +85,8 @@ int run(const char* path) {
     bt::dequantizeNaive(type, blocks.data(), naive.data(), static_cast<int64_t>(elements));
     const double fastError = difference(fast, expected), naiveError = difference(naive, expected);
     const bool good = fastError <= 1e-6 && naiveError <= 1e-6;
-    std::printf("%s %s fast %.1e naive %.1e, %.0f million/s\n", good ? "ok" : "FAILED", type.c_str(), fastError, naiveError,
-                speed(type, blocks, static_cast<int64_t>(elements)));
+    std::printf("%s %s fast %.1e naive %.1e, %.0f million/s\n", good ? "ok" : "FAILED", type.c_str(), fastError,
+                naiveError, speed(type, blocks, static_cast<int64_t>(elements)));
     if (!good) failed++;
   }
   const bool refused = refuses("Q4_0", 33) && refuses("Q6_K", 32) && refuses("Q4_9", 32) && !bt::isBlockType("F16");

@@ -11,7 +11,8 @@ void dropoutMask(float* mask, int64_t tokens, int64_t width, const int32_t* rowO
   const float keep = static_cast<float>(1.0 / (1.0 - p));
 #pragma omp parallel for schedule(static)
   for (int64_t t = 0; t < tokens; ++t) {
-    const uint64_t tokenKey = mix64(mix64(key ^ static_cast<uint32_t>(rowOf[t])) ^ static_cast<uint32_t>(positionOf[t]));
+    const uint64_t tokenKey =
+        mix64(mix64(key ^ static_cast<uint32_t>(rowOf[t])) ^ static_cast<uint32_t>(positionOf[t]));
     float* out = mask + t * width;
     for (int64_t f = 0; f < width; f += 2) {
       const uint64_t bits = mix64(tokenKey + static_cast<uint64_t>(f));

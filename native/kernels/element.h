@@ -49,7 +49,8 @@ inline float fastExp(float x) {
 
 }  // namespace bt
 
-// Compiles a function for AVX-512, for AVX2 and for any x86-64; the loader picks at run time. Sanitized builds take one.
+// Compiles a function for AVX-512, for AVX2 and for any x86-64; the loader picks at run time. Sanitized builds take
+// one.
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define BT_DISPATCH
 #else

@@ -23,7 +23,8 @@ BT_INLINE void rotateHead(T* to, const T* from, const float* cos, const float* s
 // Where each token stands: calls visit(token, position, first token of its sequence, length of its sequence).
 template <typename Visit>
 BT_INLINE void eachToken(const AttentionShape& shape, int64_t begin, int64_t end, Visit visit) {
-  int64_t sequence = std::upper_bound(shape.cuSeqlens, shape.cuSeqlens + shape.sequences + 1, begin) - shape.cuSeqlens - 1;
+  int64_t sequence =
+      std::upper_bound(shape.cuSeqlens, shape.cuSeqlens + shape.sequences + 1, begin) - shape.cuSeqlens - 1;
   for (int64_t token = begin; token < end; ++token) {
     while (token >= shape.cuSeqlens[sequence + 1]) ++sequence;
     const int64_t start = shape.cuSeqlens[sequence];
@@ -143,10 +144,10 @@ void joinHeadsNaive(const AttentionShape& shape, const T* dq, const T* dk, const
   });
 }
 
-#define BT_INSTANTIATE(T)                                                                                           \
-  template void splitHeads<T>(const AttentionShape&, const T*, const float*, const float*, T*, T*, T*);             \
-  template void splitHeadsNaive<T>(const AttentionShape&, const T*, const float*, const float*, T*, T*, T*);        \
-  template void joinHeads<T>(const AttentionShape&, const T*, const T*, const T*, const float*, const float*, T*);  \
+#define BT_INSTANTIATE(T)                                                                                          \
+  template void splitHeads<T>(const AttentionShape&, const T*, const float*, const float*, T*, T*, T*);            \
+  template void splitHeadsNaive<T>(const AttentionShape&, const T*, const float*, const float*, T*, T*, T*);       \
+  template void joinHeads<T>(const AttentionShape&, const T*, const T*, const T*, const float*, const float*, T*); \
   template void joinHeadsNaive<T>(const AttentionShape&, const T*, const T*, const T*, const float*, const float*, T*);
 BT_INSTANTIATE(float)
 BT_INSTANTIATE(Bf16)

@@ -105,10 +105,10 @@ void rmsNormBackwardNaive(T* dx, const T* dy, const T* x, const float* inverseRm
   }
 }
 
-#define BT_INSTANTIATE(T)                                                                                      \
-  template void rmsNormForward<T>(T*, float*, const T*, const T*, int64_t, int64_t, float);                    \
-  template void rmsNormForwardNaive<T>(T*, float*, const T*, const T*, int64_t, int64_t, float);               \
-  template void rmsNormBackward<T>(T*, const T*, const T*, const float*, const T*, int64_t, int64_t);          \
+#define BT_INSTANTIATE(T)                                                                             \
+  template void rmsNormForward<T>(T*, float*, const T*, const T*, int64_t, int64_t, float);           \
+  template void rmsNormForwardNaive<T>(T*, float*, const T*, const T*, int64_t, int64_t, float);      \
+  template void rmsNormBackward<T>(T*, const T*, const T*, const float*, const T*, int64_t, int64_t); \
   template void rmsNormBackwardNaive<T>(T*, const T*, const T*, const float*, const T*, int64_t, int64_t);
 BT_INSTANTIATE(float)
 BT_INSTANTIATE(Bf16)

@@ -7,7 +7,8 @@
 
 namespace bt {
 
-// Calls work(begin, end) on each thread with its share of [0, rows). Loops of one row, or inside a parallel region, run here.
+// Calls work(begin, end) on each thread with its share of [0, rows). Loops of one row, or inside a parallel region, run
+// here.
 template <typename Work>
 void parallelRows(int64_t rows, Work work) {
   if (rows <= 1 || omp_in_parallel()) {

@@ -14,8 +14,8 @@ class Arena {
  public:
   Arena(at::ScalarType dtype, at::Device device) : dtype_(dtype), device_(device) {}
 
-  // A contiguous tensor of this shape over the buffer `name` (of layer `index`, where there is one a layer). Its content
-  // is whatever was there; the next get() of the same buffer shares its memory.
+  // A contiguous tensor of this shape over the buffer `name` (of layer `index`, where there is one a layer). Its
+  // content is whatever was there; the next get() of the same buffer shares its memory.
   at::Tensor get(const char* name, at::IntArrayRef shape, int64_t index = 0) { return get(name, shape, dtype_, index); }
   at::Tensor get(const char* name, at::IntArrayRef shape, at::ScalarType dtype, int64_t index) {
     int64_t count = 1;

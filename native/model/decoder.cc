@@ -97,8 +97,8 @@ at::Tensor attend(const ModelConfig& config, const at::Tensor& q, const at::Tens
     out = std::get<0>(at::_scaled_dot_product_flash_attention_for_cpu(headsFirst(q), headsFirst(k), headsFirst(v), 0.0,
                                                                       causal, mask));
   } else {
-    out = at::scaled_dot_product_attention(headsFirst(q), headsFirst(k), headsFirst(v), mask, 0.0, causal,
-                                           std::nullopt, /*enable_gqa=*/config.heads != config.kvHeads);
+    out = at::scaled_dot_product_attention(headsFirst(q), headsFirst(k), headsFirst(v), mask, 0.0, causal, std::nullopt,
+                                           /*enable_gqa=*/config.heads != config.kvHeads);
   }
   return out.squeeze(0).transpose(0, 1).reshape({queries, config.qSize()});
 }

@@ -49,11 +49,11 @@ void linearInto(at::Tensor out, const at::Tensor& x, const at::Tensor& weight, c
 
 // What one layer's backward needs of its forward.
 struct Saved {
-  at::Tensor x, mid;                // [rows, hidden] input of the layer, and after attention
-  at::Tensor inverse, inverseMid;   // [rows] 1 / rms of those
-  at::Tensor q, k, v, logSumExp;    // head-major, see kernels/attention.h
-  at::Tensor attended;              // [rows, heads headDim]
-  at::Tensor gateUp;                // [rows, 2 inner]
+  at::Tensor x, mid;                      // [rows, hidden] input of the layer, and after attention
+  at::Tensor inverse, inverseMid;         // [rows] 1 / rms of those
+  at::Tensor q, k, v, logSumExp;          // head-major, see kernels/attention.h
+  at::Tensor attended;                    // [rows, heads headDim]
+  at::Tensor gateUp;                      // [rows, 2 inner]
   std::array<at::Tensor, kTargets> down;  // [rows, r] dropout(x) A^T of each adapted target
 };
 
@@ -61,7 +61,10 @@ template <typename T>
 class FusedEngine : public Engine {
  public:
   FusedEngine(Model& model, Lora& lora)
-      : model_(model), lora_(lora), config_(model.config()), arena_(model.dtype(), model.device()),
+      : model_(model),
+        lora_(lora),
+        config_(model.config()),
+        arena_(model.dtype(), model.device()),
         saved_(model.config().layers) {
     castWeights();
   }
@@ -75,8 +78,8 @@ class FusedEngine : public Engine {
     const auto [cos, sin] = model_.rotary(places_.longest);
     cos_ = cos;
     sin_ = sin;
-    shape_ = {config_.heads, config_.kvHeads, config_.headDim, config_.slidingWindow, batch.cuSeqlens.data(),
-              batch.rowCount()};
+    shape_ = {config_.heads,         config_.kvHeads,        config_.headDim,
+              config_.slidingWindow, batch.cuSeqlens.data(), batch.rowCount()};
     predicting_ = indices(predictingTokens(batch));
     castWeights();
 

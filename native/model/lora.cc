@@ -105,7 +105,8 @@ Lora::Lora(const ModelConfig& config, const LoraOptions& options, at::Device dev
         at::Tensor view = weights.narrow(0, slot.offset, slot.rows * slot.columns).view({slot.rows, slot.columns});
         view = view.detach().requires_grad_(true);
         // Backward accumulates in place, so gradients land in the flat buffer.
-        view.mutable_grad() = gradients.narrow(0, slot.offset, slot.rows * slot.columns).view({slot.rows, slot.columns});
+        view.mutable_grad() =
+            gradients.narrow(0, slot.offset, slot.rows * slot.columns).view({slot.rows, slot.columns});
         return view;
       };
       pairs_[layer * kTargets + t] = {leaf(slots_[s]), leaf(slots_[s + 1])};

@@ -52,7 +52,9 @@ class Lora {
 
   const LoraOptions& options() const { return options_; }
   double scale() const { return scale_; }
-  const LoraPair& pair(int64_t layer, Target target) const { return pairs_[layer * kTargets + static_cast<int>(target)]; }
+  const LoraPair& pair(int64_t layer, Target target) const {
+    return pairs_[layer * kTargets + static_cast<int>(target)];
+  }
 
   // All matrices, one flat FP32 buffer each for weights and gradients ([P]): the optimizer sees two tensors.
   at::Tensor weights, gradients;

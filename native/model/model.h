@@ -12,12 +12,12 @@ namespace bt {
 
 // Linear weights are [out, in], row-major, as Hugging Face stores them. Biases are undefined where there is none.
 struct DecoderLayer {
-  at::Tensor inputNorm, postNorm;    // [hidden]
-  at::Tensor qkv, qkvBias;           // [(heads + 2 kvHeads) headDim, hidden]: q, k, v one below another
-  at::Tensor qNorm, kNorm;           // [headDim], Qwen3
-  at::Tensor out, outBias;           // [hidden, heads headDim]
-  at::Tensor gateUp, gateUpBias;     // [2 intermediate, hidden]: gate above up
-  at::Tensor down, downBias;         // [hidden, intermediate]
+  at::Tensor inputNorm, postNorm;  // [hidden]
+  at::Tensor qkv, qkvBias;         // [(heads + 2 kvHeads) headDim, hidden]: q, k, v one below another
+  at::Tensor qNorm, kNorm;         // [headDim], Qwen3
+  at::Tensor out, outBias;         // [hidden, heads headDim]
+  at::Tensor gateUp, gateUpBias;   // [2 intermediate, hidden]: gate above up
+  at::Tensor down, downBias;       // [hidden, intermediate]
 };
 
 class Model {

@@ -109,8 +109,8 @@ Choice choose(float* logits, int64_t vocab, const SamplingOptions& options, cons
   } else {
     std::vector<double> probabilities;
     const std::vector<Candidate> candidates = truncate(logits, vocab, options, probabilities);
-    double draw = uniformDouble(mixKey(options.seed, Purpose::sampling, static_cast<uint64_t>(rowId),
-                                       static_cast<uint64_t>(position)));
+    double draw = uniformDouble(
+        mixKey(options.seed, Purpose::sampling, static_cast<uint64_t>(rowId), static_cast<uint64_t>(position)));
     size_t index = 0;
     while (index + 1 < candidates.size() && draw >= probabilities[index]) draw -= probabilities[index++];
     token = candidates[index].token;

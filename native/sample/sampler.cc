@@ -1,7 +1,7 @@
 #include "sample/sampler.h"
 
-#include <ATen/core/grad_mode.h>
 #include <ATen/TensorOperators.h>
+#include <ATen/core/grad_mode.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/embedding.h>
 #include <ATen/ops/empty.h>
@@ -43,7 +43,8 @@ Sampler::Sampler(std::shared_ptr<Model> model, std::shared_ptr<Lora> lora, const
   const ModelConfig& config = model_->config();
   const auto cacheOptions = at::TensorOptions().dtype(model_->dtype()).device(model_->device());
   for (int64_t l = 0; l < config.layers; ++l) {
-    keys_.push_back(at::empty({options.maxSequences * options.maxTokens, config.kvHeads, config.headDim}, cacheOptions));
+    keys_.push_back(
+        at::empty({options.maxSequences * options.maxTokens, config.kvHeads, config.headDim}, cacheOptions));
     values_.push_back(at::empty_like(keys_.back()));
   }
   reset();

@@ -28,9 +28,9 @@ struct SamplerPrompt {
 
 struct Finished {
   int64_t id = 0;
-  std::vector<int32_t> tokens;   // without the stop token
-  std::vector<float> logProbs;   // of each, and of the stop token last where one ended it; untempered, nats
-  bool stopped = false;          // false: ran into maxNewTokens
+  std::vector<int32_t> tokens;  // without the stop token
+  std::vector<float> logProbs;  // of each, and of the stop token last where one ended it; untempered, nats
+  bool stopped = false;         // false: ran into maxNewTokens
 };
 
 struct AdvanceResult {

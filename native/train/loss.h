@@ -8,8 +8,9 @@
 namespace bt {
 
 struct ScoredLoss {
-  double lossSum = 0;     // nats, over all S tokens
-  at::Tensor gradHidden;  // [S, hidden] in hidden's dtype: d(gradScale * lossSum) / d hidden; undefined without gradient
+  double lossSum = 0;  // nats, over all S tokens
+  at::Tensor
+      gradHidden;  // [S, hidden] in hidden's dtype: d(gradScale * lossSum) / d hidden; undefined without gradient
 };
 
 // hidden: [S, hidden]; head: [vocab, hidden], frozen; targets: S token ids. gradScale 0: no gradient.

@@ -15,7 +15,7 @@ enum class EngineKind { automatic, fused, reference };
 
 struct TrainerOptions {
   EngineKind engine = EngineKind::automatic;  // fused where it serves
-  bool scaled = false;  // FP16: multiply the loss by a scale and skip steps that overflow
+  bool scaled = false;                        // FP16: multiply the loss by a scale and skip steps that overflow
   double beta1 = 0.9, beta2 = 0.999, eps = 1e-8, weightDecay = 0, maxGradNorm = 1;
   uint64_t seed = 0;
   double initialScale = 65536;

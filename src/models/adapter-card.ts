@@ -22,7 +22,7 @@ ${front.join('\n')}
 
 # LoRA adapter of ${base}
 
-Trained with [bt-native](https://www.npmjs.com/package/bt-native), which writes the instruction that a text answers.
+Trained with bt-native, which writes the instruction that a text answers.
 
 | | |
 |---|---|
