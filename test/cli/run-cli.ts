@@ -14,7 +14,9 @@ export interface Finished {
 
 export interface RunOptions {
   cwd?: string
+  /** All of stdin; without it and with onStart, stdin stays open until the caller ends it. */
   input?: string
+  onStart?: (child: ChildProcess) => void
   env?: NodeJS.ProcessEnv
   /** Called with each piece of stderr and stdout. */
   onOutput?: (text: string, child: ChildProcess) => void
@@ -31,7 +33,8 @@ export function runCli(args: string[], options: RunOptions = {}): Promise<Finish
       options.onOutput?.(text, child)
     })
   }
-  child.stdin.end(options.input ?? '')
+  if (options.onStart) options.onStart(child)
+  else child.stdin.end(options.input ?? '')
   return new Promise((resolve, reject) => {
     child.on('error', reject)
     child.on('close', (code) => resolve({ ...finished, code }))

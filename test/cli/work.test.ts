@@ -78,3 +78,20 @@ test('generate reads and writes a pipe, and shows pairs when asked to', async ()
   expect(shown.stderr).toContain(`next: npx bt-native evaluate --predictions ${output}`)
   expect(JSON.parse(await readFile(output, 'utf8'))).toEqual(rows)
 })
+
+test('generate answers a row of a pipe before the next one comes', async () => {
+  const row = `${JSON.stringify({ text: 'tea is good.' })}\n`
+  const args = ['generate', '--adapter', join(folder, 'whole'), ...machine, '--max-new-tokens', '4', '--greedy']
+  let answers = 0
+  const finished = await runCli([...args, '--input', '-', '--output', '-'], {
+    onStart: (child) => child.stdin!.write(row),
+    onOutput: (text, child) => {
+      if (!text.includes('"finish"')) return
+      answers++
+      if (answers === 1) child.stdin!.write(row)
+      else child.stdin!.end()
+    },
+  })
+  expect(finished.code).toBe(0)
+  expect(answers).toBe(2)
+})
