@@ -1,5 +1,6 @@
 // The same numbers as transformers and PEFT, in FP32 on tiny random models (fixtures/parity/make.py): logits, loss,
 // gradients, a short training, greedy output, adapters in and out.
+import { execFileSync } from 'node:child_process'
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -59,6 +60,12 @@ function relative(found: Float32Array, expected: Float32Array): number {
 }
 
 const fp32 = { precision: 'fp32', seed: 0 } as const
+/** 'auto' is the hand-written layer where it serves the model, else the same as 'reference'. */
+const engines = ['reference', 'auto'] as const
+
+/** A Python with torch, transformers and PEFT, for the one test that needs them alive. */
+const peers = process.env.BT_PEERS_PYTHON
+if (!peers) console.info('PEFT itself is not asked to load our adapters: BT_PEERS_PYTHON names no Python that has it')
 
 let runtime: Runtime
 beforeAll(async () => {
@@ -97,8 +104,8 @@ describe.each(['llama', 'llama3', 'qwen2', 'qwen3', 'mistral'])('%s', (name) => 
     expect(distance(alone, floats(expected.adapter.logits))).toBeLessThan(1e-4)
   })
 
-  test('loss and every gradient are within 1e-4, however rows fall into micro-batches', async () => {
-    const trainer = await model.createTrainer(lora, { ...expected.training.options, ...fp32 })
+  test.each(engines)('%s: loss and every gradient are within 1e-4, whatever the micro-batches', async (engine) => {
+    const trainer = await model.createTrainer(lora, { ...expected.training.options, ...fp32, engine })
     for (const batches of [[[0, 1, 2]], [[0], [1, 2]], [[2], [0], [1]]]) {
       const microBatches = batches.map((ids) => batchOf(expected.rows, ids))
       const { loss, tensors } = await trainer.gradients(microBatches, { learningRate: 0, step: 1 })
@@ -115,10 +122,10 @@ describe.each(['llama', 'llama3', 'qwen2', 'qwen3', 'mistral'])('%s', (name) => 
     await trainer.close()
   })
 
-  test('twenty steps have the losses and gradient norms of AdamW in PyTorch', async () => {
+  test.each(engines)('%s: twenty steps have the losses and norms of AdamW in PyTorch', async (engine) => {
     const { rows, options, steps } = expected.training
     const trained = await attach('init')
-    const trainer = await model.createTrainer(trained, { ...options, ...fp32 })
+    const trainer = await model.createTrainer(trained, { ...options, ...fp32, engine })
     for (const [index, { microBatches, loss, gradNorm }] of steps.entries()) {
       const batches = microBatches.map((ids) => batchOf(rows, ids))
       const result = await trainer.step(batches, { learningRate: options.learningRate, step: index + 1 })
@@ -170,6 +177,32 @@ describe.each(['llama', 'llama3', 'qwen2', 'qwen3', 'mistral'])('%s', (name) => 
     const stop = output[10]!
     const [first] = await write('adapter', [stop])
     expect(first).toEqual({ tokens: output.slice(0, output.indexOf(stop)), reason: 'stop' })
+  })
+
+  test.skipIf(!peers)('an adapter that was trained here loads in PEFT with the same numbers', async () => {
+    const { rows, options, steps } = expected.training
+    const trained = await attach('init')
+    const trainer = await model.createTrainer(trained, { ...options, ...fp32 })
+    const batches = steps[0]!.microBatches.map((ids) => batchOf(rows, ids))
+    for (let step = 1; step <= 3; step++) await trainer.step(batches, { learningRate: 0.05, step })
+    const ours = mkdtempSync(join(tmpdir(), 'bt-parity-'))
+    try {
+      const adapter = await readAdapter(join(folder, 'init'))
+      await writeAdapter(ours, { ...adapter, baseModel: folder, tensors: await trained.tensors() })
+      const asked = rows.map(({ tokens }) => ({ tokens, target: 1 }))
+      const script = fileURLToPath(new URL('../../bench/peers/check_adapter.py', import.meta.url))
+      const output = execFileSync(peers!, [script, '--base', folder, '--adapter', ours, '--tokens', '-'], {
+        input: JSON.stringify(asked.map(({ tokens }) => tokens)),
+        stdio: ['pipe', 'pipe', 'ignore'],
+      })
+      const theirs = JSON.parse(output.toString()) as { rows: { logits: string }[] }
+      const logits = Float32Array.from(theirs.rows.flatMap((row) => [...floats(row.logits)]))
+      expect(distance(await model.logits(batchOf(asked), trained), logits)).toBeLessThan(1e-4)
+    } finally {
+      rmSync(ours, { recursive: true })
+      await trainer.close()
+      await trained.close()
+    }
   })
 
   test('an adapter that is read and written is what PEFT wrote, tensor for tensor', async () => {
