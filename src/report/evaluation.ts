@@ -23,14 +23,14 @@ interface MetricWords {
 /** Metrics that compare with the true texts, in the order of the tables. */
 const comparing: MetricWords[] = [
   { name: 'rougeL', label: 'ROUGE-L', unit: 'score' },
-  { name: 'rougeLPrecision', label: '  precision', unit: 'score' },
-  { name: 'rougeLRecall', label: '  recall', unit: 'score' },
+  { name: 'rougeLPrecision', label: 'ROUGE-L precision', unit: 'score' },
+  { name: 'rougeLRecall', label: 'ROUGE-L recall', unit: 'score' },
   { name: 'rouge1', label: 'ROUGE-1', unit: 'score' },
-  { name: 'rouge1Precision', label: '  precision', unit: 'score' },
-  { name: 'rouge1Recall', label: '  recall', unit: 'score' },
+  { name: 'rouge1Precision', label: 'ROUGE-1 precision', unit: 'score' },
+  { name: 'rouge1Recall', label: 'ROUGE-1 recall', unit: 'score' },
   { name: 'rouge2', label: 'ROUGE-2', unit: 'score' },
-  { name: 'rouge2Precision', label: '  precision', unit: 'score' },
-  { name: 'rouge2Recall', label: '  recall', unit: 'score' },
+  { name: 'rouge2Precision', label: 'ROUGE-2 precision', unit: 'score' },
+  { name: 'rouge2Recall', label: 'ROUGE-2 recall', unit: 'score' },
   { name: 'bleu', label: 'BLEU', unit: 'score' },
   { name: 'chrf', label: 'chrF', unit: 'score' },
 ]
@@ -107,7 +107,8 @@ function comparingTable(metrics: Measurements, controlIntervals = false): Table 
   const controls = (Object.keys(controlTitles) as ControlName[]).filter((name) => metrics.rougeL?.controls?.[name])
   const control = (found: Measurement, name: ControlName, words: MetricWords) => {
     const estimate = found.controls?.[name]
-    return [valueText(estimate, words), controlIntervals ? intervalText(estimate, words) : ''].filter(Boolean).join(' ')
+    const range = controlIntervals ? intervalText(estimate, words) : ''
+    return valueText(estimate, words) + (range === '' ? '' : ` (${range})`)
   }
   return {
     columns: [

@@ -19,7 +19,7 @@ describe('the terminal report', () => {
   const text = renderEvaluation(evaluation, { width: 120 })
   test('shows value, interval and controls of ROUGE-L in one line', () => {
     const { value, interval, controls } = evaluation.metrics.rougeL!
-    const line = text.split('\n').find((one) => one.startsWith('ROUGE-L'))!
+    const line = text.split('\n').find((one) => one.startsWith('ROUGE-L  '))!
     const numbers = [
       value,
       ...interval!,
@@ -54,7 +54,7 @@ test('the Markdown report holds all tables, the intervals of the controls and th
   const text = markdownEvaluation(evaluation, rows.slice(0, 2), ['pairs.jsonl'])
   const { shuffled } = evaluation.metrics.rougeL!.controls!
   expect(text).toContain(
-    `${shuffled!.value.toFixed(1)} ${shuffled!.interval![0].toFixed(1)} – ${shuffled!.interval![1].toFixed(1)}`,
+    `${shuffled!.value.toFixed(1)} (${shuffled!.interval![0].toFixed(1)} – ${shuffled!.interval![1].toFixed(1)})`,
   )
   for (const title of [
     '## Against the true texts',
