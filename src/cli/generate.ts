@@ -1,6 +1,6 @@
 // `bt-native generate`: flags in, rows to a file or a pipe, progress on stderr.
 import { type Command, Option } from 'commander'
-import { BtError, hasCode } from '../errors.js'
+import { BtError } from '../errors.js'
 import { resolveOptions } from '../fields.js'
 import { type GenerateInput, type GenerateOptions, generateFields, generateSchema } from '../generate/options.js'
 import type { GenerateStart } from '../generate/run.js'
@@ -8,7 +8,7 @@ import type { GeneratedRow, GenerateSummary } from '../generate/types.js'
 import { packageVersion } from '../version.js'
 import { addFlags, flagOf, givenOptions } from './flags.js'
 import { formatBytes, formatCount, formatDuration, plural } from './format.js'
-import { onInterrupt, resumeLine } from './interrupt.js'
+import { isInterruption, onInterrupt, resumeLine } from './interrupt.js'
 import { exitCodes, runCommand, type Terminal } from './terminal.js'
 
 export function addGenerate(program: Command): void {
@@ -58,9 +58,9 @@ async function generateCommand(parsed: Record<string, unknown>, terminal: Termin
     terminal.endProgress()
     return reportEnd(next.value, shown, terminal)
   } catch (error) {
-    if (!interrupts.hard.aborted || !hasCode(error, 'BT_ABORTED')) throw error
+    if (!isInterruption(error, interrupts)) throw error
     terminal.endProgress()
-    terminal.info(`stopped at once; rows written so far are saved\nresume: ${resumeLine()}`)
+    terminal.info(`stopped; rows written so far are saved\nresume: ${resumeLine()}`)
     return exitCodes.interrupted
   } finally {
     interrupts.dispose()

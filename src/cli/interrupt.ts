@@ -1,5 +1,6 @@
 // Ctrl-C (and a scheduler's SIGTERM) as two abort signals: the first asks to finish what is under way and save, the
 // second to leave at once.
+import { hasCode } from '../errors.js'
 import { exitCodes, type Terminal } from './terminal.js'
 
 export interface Interrupts {
@@ -9,6 +10,12 @@ export interface Interrupts {
   hard: AbortSignal
   /** Gives the signals back to whoever had them. */
   dispose(): void
+}
+
+/** Whether an error is the answer to Ctrl-C: an abort signal's reason, or a native call that was told to stop. */
+export function isInterruption(error: unknown, interrupts: Interrupts): boolean {
+  if (interrupts.soft.aborted && error === interrupts.soft.reason) return true
+  return interrupts.soft.aborted && (hasCode(error, 'BT_ABORTED') || hasCode(error, 'ABORT_ERR'))
 }
 
 /** @param notice said at the first Ctrl-C: what will still be done */

@@ -1,6 +1,5 @@
 // `bt-native train`: flags and config file in, events as lines out.
 import { type Command, Option } from 'commander'
-import { hasCode } from '../errors.js'
 import { resolveOptions } from '../fields.js'
 import { readConfig } from '../train/config.js'
 import type { StepEvent, TrainEvent, TrainSummary } from '../train/events.js'
@@ -8,7 +7,7 @@ import { type TrainInput, trainFields, trainSchema } from '../train/options.js'
 import { packageVersion } from '../version.js'
 import { addFlags, flagOf, givenOptions } from './flags.js'
 import { formatBytes, formatCount, formatDuration, formatMillions, formatPercent, plural } from './format.js'
-import { onInterrupt, resumeLine } from './interrupt.js'
+import { isInterruption, onInterrupt, resumeLine } from './interrupt.js'
 import { bar, exitCodes, runCommand, type Terminal } from './terminal.js'
 
 export function addTrain(program: Command): void {
@@ -40,7 +39,7 @@ async function trainCommand(parsed: Record<string, unknown>, terminal: Terminal)
   const { train } = await import('../train/run.js')
 
   let step = 0
-  const notice = () => (step > 0 ? `finishing step ${step + 1}, saving` : 'stopping before the first step')
+  const notice = () => (step > 0 ? `finishing step ${step + 1}, saving` : 'stopping after the work under way')
   const interrupts = onInterrupt(terminal, notice)
   let interrupted = false
   try {
@@ -51,10 +50,12 @@ async function trainCommand(parsed: Record<string, unknown>, terminal: Terminal)
       report(event, terminal)
     }
   } catch (error) {
-    if (!interrupts.hard.aborted || !hasCode(error, 'BT_ABORTED')) throw error
+    if (!isInterruption(error, interrupts)) throw error
     interrupted = true
     terminal.endProgress()
-    terminal.info('stopped at once: steps since the last checkpoint are lost')
+    terminal.info(
+      step > 0 ? 'stopped at once: steps since the last checkpoint are lost' : 'stopped before the first step',
+    )
   } finally {
     interrupts.dispose()
   }

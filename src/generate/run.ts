@@ -84,13 +84,14 @@ async function* write(
     const rows = afterDone(source.rows, done, options)
     const summary = { ...nothing(options), rows: done.length }
     const window = 4 * options.batchSize
-    const context = { ...options, sampler, template, tokenizer, window, signal: control.signal }
+    const context = { ...options, sampler, template, tokenizer, window, signal: eitherOf(control) }
     for await (const row of sampleRows(rows, context)) {
       await output?.append(row)
       count(summary, row)
       control.onProgress?.({ label: 'writing', done: summary.rows, total: options.limit, unit: 'rows' })
       yield row
     }
+    if (control.abort?.aborted) throw new BtError('BT_ABORTED', `stopped after ${summary.rows} rows`)
     summary.interrupted = control.signal?.aborted === true
     if (!summary.interrupted) await output?.finish()
     summary.dropped = source.dropped()
@@ -101,6 +102,11 @@ async function* write(
     control.abort?.removeEventListener('abort', leave)
     await machine.runtime.close()
   }
+}
+
+/** The decode loop ends for both; whether rows are saved or dropped is told apart afterwards. */
+function eitherOf({ signal, abort }: GenerateControl): AbortSignal {
+  return AbortSignal.any([signal, abort].filter((one) => one !== undefined))
 }
 
 /**

@@ -104,13 +104,17 @@ function nameOf({ task, form, hash, ask }: TemplateDescription): string {
 
 /** Files and folders that a run makes in its output folder. */
 const ownNames =
-  /^(bt_native\.json|metrics\.jsonl|adapter_config\.json|adapter_model\.safetensors|README\.md|checkpoint-\d+(\.tmp)?)$/
+  /^(bt_native\.json|metrics\.jsonl|adapter_config\.json|adapter_model\.safetensors|checkpoint-\d+(\.tmp)?)$/
 
 /** Removes what a run made in `folder`, and nothing else. */
 export async function removeRun(folder: string): Promise<void> {
-  const names = (await readdir(folder)).filter((name) => ownNames.test(name))
+  const all = await readdir(folder)
+  const names = all.filter((name) => ownNames.test(name))
+  // The model card tells of the run that is going; beside no record of ours it is somebody's own.
+  if (all.includes(recordFile)) names.push('README.md')
   // The record goes last: a kill in the midst must not leave weights without the word on what they are.
-  for (const name of names.filter((name) => name !== recordFile)) await rm(join(folder, name), { recursive: true })
+  for (const name of names.filter((name) => name !== recordFile))
+    await rm(join(folder, name), { recursive: true, force: true })
   await rm(join(folder, recordFile), { force: true })
 }
 

@@ -28,7 +28,10 @@ import { handOver, makeStep, type Sitting, saveCheckpoint, summarize, validate }
 import { readState, type SavedState, startStanding } from './state.js'
 
 export interface TrainControl {
-  /** Finish the step under way, save a checkpoint, end with an 'interrupted' event. */
+  /**
+   * Finish the step under way, save a checkpoint, end with an 'interrupted' event. Before the first step there is
+   * nothing to save: then train() throws the signal's reason.
+   */
   signal?: AbortSignal
   /** Drop the step under way and leave with BT_ABORTED; the last checkpoint stays. */
   abort?: AbortSignal
@@ -55,7 +58,8 @@ export async function* train(
   try {
     const record = await startingPoint(options, prepared)
     if (record?.training.state === 'finished') {
-      const { state: _, ...summary } = record.training
+      const { state: _, ...rest } = record.training
+      const summary = { ...rest, output: options.output } // the folder may have been moved since
       yield { type: 'already-finished', ...summary }
       return summary
     }
@@ -153,21 +157,23 @@ async function* sit(
     if (checkpoint)
       yield { type: 'resumed', step: standing.step, steps: sitting.plan.steps, checkpoint: checkpoint.folder }
     await writeRecord(options.output, sitting.record)
-    return yield* work(sitting, control.signal)
+    return yield* work(sitting, control)
   } finally {
     await sitting.metrics.close()
   }
 }
 
 /** The steps that are left, with validation and saving at the end of each epoch. */
-async function* work(sitting: Sitting, signal?: AbortSignal): AsyncGenerator<TrainEvent, TrainSummary | undefined> {
+async function* work(sitting: Sitting, control: TrainControl): AsyncGenerator<TrainEvent, TrainSummary | undefined> {
   const { options, plan, standing } = sitting
   if (standing.step === 0 && standing.baseLoss === undefined) {
-    const base = await validate(sitting)
+    const base = await validate(sitting, control.signal)
     if (base) yield base
   }
   while (standing.step < plan.steps) {
-    if (signal?.aborted) {
+    // runtime.abort() ends the call under way; between two calls there was none.
+    if (control.abort?.aborted) throw new BtError('BT_ABORTED', `stopped after step ${standing.step}`)
+    if (control.signal?.aborted) {
       const { step, folder } = await saveCheckpoint(sitting)
       yield { type: 'interrupted', step, steps: plan.steps, checkpoint: folder }
       return undefined

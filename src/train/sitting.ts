@@ -94,12 +94,15 @@ function secondsPerStep({ standing, before }: Sitting): number {
   return (standing.stepMilliseconds - before.stepMilliseconds) / 1000 / (standing.step - before.step)
 }
 
-/** Loss over the validation rows, noted and compared with the best so far; undefined where there are none. */
-export async function validate(sitting: Sitting): Promise<ValidationEvent | undefined> {
+/**
+ * Loss over the validation rows, noted and compared with the best so far; undefined where there are none.
+ * @throws the signal's reason, where one is given and it is aborted
+ */
+export async function validate(sitting: Sitting, signal?: AbortSignal): Promise<ValidationEvent | undefined> {
   const { standing, validation } = sitting
   if (validation.length === 0) return undefined
   const started = performance.now()
-  const loss = await validationLoss(sitting.trainer, validation, sitting.onProgress)
+  const loss = await validationLoss(sitting.trainer, validation, { onProgress: sitting.onProgress, signal })
   const { step, epoch } = standing
   if (step === 0) standing.baseLoss = loss
   standing.validationLoss = loss

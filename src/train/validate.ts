@@ -9,22 +9,23 @@ const batchTokens = 2048
 
 /**
  * Mean loss in nats per scored token over all rows: no dropout, no gradient.
- * @throws BT_ABORTED when the runtime was told to
+ * @throws BT_ABORTED when the runtime was told to, and the signal's reason between two batches
  */
 export async function validationLoss(
   trainer: Pick<Trainer, 'evaluate'>,
   rows: PackableRow[],
-  onProgress?: OnProgress,
+  control: { onProgress?: OnProgress; signal?: AbortSignal } = {},
 ): Promise<number> {
   let lossSum = 0
   let scoredTokens = 0
   let done = 0
   for (const indices of batchesByLength(rows)) {
+    control.signal?.throwIfAborted()
     const result = await trainer.evaluate(packRows(rows, indices))
     lossSum += result.lossSum
     scoredTokens += result.scoredTokens
     done += indices.length
-    onProgress?.({ label: 'validation', done, total: rows.length, unit: 'rows' })
+    control.onProgress?.({ label: 'validation', done, total: rows.length, unit: 'rows' })
   }
   return lossSum / scoredTokens
 }

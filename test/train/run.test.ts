@@ -162,6 +162,15 @@ describe('an unfinished run', () => {
     expect(rest.at(-1)!.type).toBe('finished')
   })
 
+  test('that was stopped while it read leaves no checkpoint, and throws what the signal says', async () => {
+    const options = optionsFor()
+    const stop = new AbortController()
+    const control = { signal: stop.signal, onProgress: () => stop.abort(new Error('enough')) }
+    await expect(run(options, control)).rejects.toThrow('enough')
+    expect((await readdir(options.output)).filter((name) => name.startsWith('checkpoint'))).toEqual([])
+    expect((await run(options)).at(-1)!.type).toBe('finished')
+  })
+
   test('keeps the newest checkpoints only', async () => {
     const options = optionsFor({ saveEvery: 1, keep: 2 })
     await run(options)
@@ -208,5 +217,8 @@ describe('a finished run', () => {
     await writeFile(join(options.output, 'adapter_config.json'), '{}')
     await expect(run(options)).rejects.toMatchObject({ code: 'BT_OUTPUT_EXISTS' })
     expect(await readFile(join(options.output, 'adapter_config.json'), 'utf8')).toBe('{}')
+    await writeFile(join(options.output, 'README.md'), 'mine')
+    await run({ ...options, force: true })
+    expect(await readFile(join(options.output, 'README.md'), 'utf8')).toBe('mine')
   })
 })
