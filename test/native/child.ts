@@ -21,7 +21,7 @@ export function runScenario(name: string, { flags = [] as string[], timeout = 40
     libraries: ['libc10.so', 'libtorch_cpu.so'].map((file) => `${libtorch.lib}/${file}`),
     model: tinyModel(),
     lora: tinyLora,
-    trainer: tinyTrainer,
+    trainer: { ...tinyTrainer, engine: 'reference' as const }, // thousands of libtorch calls a second, on many of its statics
     sampler: tinySampler,
     batch: Object.entries(tinyBatch()).map(([key, value]) => [key, [...value]]),
   }
