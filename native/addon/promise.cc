@@ -65,10 +65,14 @@ void Settler::onSettled(napi_env rawEnv, napi_value, void* context, void* data) 
   Napi::Env env(rawEnv);
   auto* self = static_cast<Settler*>(context);
   Napi::HandleScope scope(env);
-  const bool waited = settlement->deferred != nullptr;
-  if (waited) settleOne(env, *settlement);
-  if (settlement->then) settlement->then(env);
-  if (waited) self->unref(env);
+  try {
+    const bool waited = settlement->deferred != nullptr;
+    if (waited) settleOne(env, *settlement);
+    if (settlement->then) settlement->then(env);
+    if (waited) self->unref(env);
+  } catch (const Napi::Error&) {
+    // worker.terminate() came in between and JavaScript can no longer run: the cleanup hook ends the rest.
+  }
 }
 
 void Settler::onFinalized(napi_env, void* data, void*) {
