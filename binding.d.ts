@@ -317,7 +317,7 @@ export interface Model {
 }
 
 export interface Lora {
-  /** Copies of all matrices: for each layer, for each target in the order given, A then B. */
+  /** Copies of all matrices: for each layer, for each target in the order of the forward pass (q k v o gate up down), A then B. */
   tensors(): Promise<LoraTensor[]>
   /** Replaces all matrices. */
   load(tensors: LoraTensor[]): Promise<void>
