@@ -5,6 +5,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { checkImports, importsOf, nativeMayInclude, sourceMayImport } from '../../scripts/check-imports.mjs'
 import { placesIn } from '../../scripts/check-places.mjs'
 import { packagesAreCurrent } from '../../scripts/prepare.mjs'
+import { scoreLine } from '../../scripts/quickstart.mjs'
 import { sideBySide, wrap } from '../../scripts/table.mjs'
 import { countTests } from '../../scripts/test.mjs'
 import { checkTools } from '../../scripts/tools.mjs'
@@ -109,6 +110,14 @@ describe('the count of tests', () => {
       passed: 3,
       failed: 1,
     })
+  })
+})
+
+describe('the last line of the quickstart', () => {
+  it('sets ROUGE-L beside its shuffled control', () => {
+    const rougeL = { value: 31.24, interval: [27.06, 35.5], controls: { shuffled: { value: 12.3 } } }
+    const plain = scoreLine({ metrics: { rougeL }, referenced: 25 })
+    expect(plain).toMatch(/ROUGE-L 31\.2.*\(95 % interval 27\.1 to 35\.5\) over 25 rows, against .*12\.3/)
   })
 })
 
