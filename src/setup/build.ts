@@ -4,7 +4,7 @@ import { existsSync } from 'node:fs'
 import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { availableParallelism, freemem } from 'node:os'
-import { dirname, join, relative } from 'node:path'
+import { dirname, join, relative, resolve } from 'node:path'
 import { BtError, hasCode } from '../errors.js'
 import { writeFileAtomic } from '../files.js'
 import { findLibtorch, minorOf } from '../native/find.js'
@@ -99,10 +99,10 @@ export async function buildAddon(options: BuildOptions): Promise<Built> {
       remedy: `Install with: ${installCommand(missing)}`,
     })
   }
-  return withLock(join(packageRoot, 'build', 'setup.lock'), options, async () => {
+  // Beside build/, which a user may remove at any time.
+  return withLock(join(packageRoot, '.build.lock'), options, async () => {
     if (!options.force && (await isBuilt(options.version))) return { core, built: false }
     const hash = await sourceHash(options.version) // before compiling: a file edited meanwhile is built next time
-    await forgetMovedBuild()
     await rm(stampPath(options.version), { force: true })
     await compile(options)
     await writeFileAtomic(stampPath(options.version), hash)
@@ -143,47 +143,56 @@ function packageFile(require: NodeRequire, name: string): string {
   throw new BtError('BT_BUILD_TOOLS', `the npm package ${name} is not installed`, { remedy: 'Run: npm install' })
 }
 
-/** A build folder that was made elsewhere (a copied checkout) makes CMake refuse: start it afresh. */
-async function forgetMovedBuild(): Promise<void> {
-  const cache = await readIfThere(join(packageRoot, 'build', 'CMakeCache.txt'))
-  const home = cache && /^CMAKE_HOME_DIRECTORY:INTERNAL=(.*)$/m.exec(cache)?.[1]
-  if (!home || join(home, '/') === join(packageRoot, '/')) return
-  for (const name of ['CMakeCache.txt', 'CMakeFiles']) {
-    await rm(join(packageRoot, 'build', name), { recursive: true, force: true })
-  }
-}
-
 /** A file of the core needs up to 1.5 GB to compile: fewer jobs than processors where memory is short. */
 function jobs(): number {
   return Math.max(1, Math.min(availableParallelism(), Math.floor(freemem() / 1.5e9)))
 }
 
+/**
+ * Configures for this libtorch and builds. cmake-js's own `compile` would do neither: it keeps the libtorch of an earlier
+ * configuration, and removes the whole folder, with the cores for other versions, when something does not compile.
+ */
 async function compile(options: BuildOptions): Promise<void> {
-  const require = createRequire(import.meta.url)
-  const cmakeJs = join(dirname(packageFile(require, 'cmake-js')), 'bin', 'cmake-js')
-  const label = `compiling the addon for torch ${minorOf(options.version)}`
+  const libtorch = resolve(options.libtorch)
   const log: string[] = []
-  const { code } = await run(
-    process.execPath,
-    [cmakeJs, 'compile', `--CDBT_LIBTORCH=${options.libtorch}`, '-p', String(jobs())],
-    {
-      cwd: packageRoot,
-      env: { ...(options.env ?? process.env), LC_ALL: 'C.UTF-8' },
-      signal: options.signal,
-      onLine: (line) => {
-        log.push(line)
-        const progress = buildProgress(line)
-        if (progress) options.onProgress?.({ label, ...progress })
-      },
-    },
-  )
-  if (code === 0) return
+  const configure = () => cmakeJs(['configure', `--CDBT_LIBTORCH=${libtorch}`], options, log)
+  const wasConfigured = existsSync(join(packageRoot, 'build', 'CMakeCache.txt'))
+  let code = await configure()
+  if (code !== 0 && wasConfigured) {
+    // CMake refuses a folder that was moved, or whose compiler or make is gone: start it afresh.
+    for (const name of ['CMakeCache.txt', 'CMakeFiles']) {
+      await rm(join(packageRoot, 'build', name), { recursive: true, force: true })
+    }
+    log.length = 0
+    code = await configure()
+  }
+  if (code === 0) code = await cmakeJs(['build', '-p', String(jobs())], options, log)
+  const made = existsSync(builtCore(options.version))
+  if (code === 0 && made) return
   const path = join(packageRoot, 'build', 'build.log')
   await mkdir(dirname(path), { recursive: true })
   await writeFile(path, `${log.join('\n')}\n`)
-  throw new BtError('BT_BUILD_FAILED', `the addon could not be built:\n${firstErrors(log)}`, {
+  const why = code === 0 ? `  no ${coreName(options.version)} came of ${libtorch}` : firstErrors(log)
+  throw new BtError('BT_BUILD_FAILED', `the addon could not be built:\n${why}`, {
     remedy: `The whole output is in ${path}.`,
   })
+}
+
+/** Runs cmake-js to its end, adding its lines to `log`. */
+async function cmakeJs(args: string[], options: BuildOptions, log: string[]): Promise<number> {
+  const program = join(dirname(packageFile(createRequire(import.meta.url), 'cmake-js')), 'bin', 'cmake-js')
+  const label = `compiling the addon for torch ${minorOf(options.version)}`
+  const { code } = await run(process.execPath, [program, ...args], {
+    cwd: packageRoot,
+    env: { ...(options.env ?? process.env), LC_ALL: 'C.UTF-8' },
+    signal: options.signal,
+    onLine: (line) => {
+      log.push(line)
+      const progress = buildProgress(line)
+      if (progress) options.onProgress?.({ label, ...progress })
+    },
+  })
+  return code
 }
 
 /** "[ 12%] Building ..." of make and "[3/40] Building ..." of Ninja. */
@@ -194,9 +203,15 @@ export function buildProgress(line: string): { done: number; total: number; unit
   return ninja ? { done: Number(ninja[1]), total: Number(ninja[2]), unit: 'steps' } : undefined
 }
 
-/** The first lines that say "error", or the last lines of all. */
-function firstErrors(log: string[]): string {
-  const errors = log.filter((line) => /\berror\b/i.test(line) && !/-Werror/.test(line))
+/**
+ * The first lines that say "error", or the last lines of all. Of the compiler's command lines, which Ninja repeats, the
+ * flag -Werror tells; CMake says what is wrong on the lines after "CMake Error at".
+ */
+export function firstErrors(log: string[]): string {
+  const errors = log.flatMap((line, index) => {
+    if (!/\berror\b/i.test(line) || /(^|\s)-Werror(\s|$)/.test(line)) return []
+    return /^CMake Error/.test(line) ? log.slice(index, index + 4).filter((text) => text.trim() !== '') : [line]
+  })
   return (errors.length ? errors.slice(0, 5) : log.slice(-5)).map((line) => `  ${line.slice(0, 300)}`).join('\n')
 }
 

@@ -1,5 +1,6 @@
 // Running another program to its end, line by line. Nothing here knows which program.
 import { spawn } from 'node:child_process'
+import { constants } from 'node:os'
 
 export interface RunOptions {
   env?: NodeJS.ProcessEnv
@@ -47,7 +48,7 @@ export function run(command: string, args: string[], options: RunOptions = {}): 
     child.on('close', (code, killedBy) => {
       options.signal?.removeEventListener('abort', stop)
       if (options.signal?.aborted) reject(options.signal.reason)
-      else resolve({ code: code ?? (killedBy === 'SIGKILL' ? 137 : 143), output })
+      else resolve({ code: code ?? 128 + constants.signals[killedBy!], output })
     })
   })
 }
