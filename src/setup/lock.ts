@@ -13,8 +13,10 @@ export interface LockOptions {
   signal?: AbortSignal
 }
 
-const touchEvery = 5_000
+/** Milliseconds. */
+const touchEvery = 2_000
 const staleAfter = 30_000
+const watchFor = 5_000
 
 interface Holder {
   id: string
@@ -26,10 +28,11 @@ interface Holder {
 export async function withLock<T>(path: string, options: LockOptions, work: () => Promise<T>): Promise<T> {
   await mkdir(dirname(path), { recursive: true })
   const holder: Holder = { id: randomUUID(), pid: process.pid, host: hostname() }
+  const isUntouched = watch(path)
   let told = false
   while (!(await take(path, holder))) {
     const other = await read(path)
-    if (!other || (await isStale(path, other))) {
+    if (!other || isDead(other) || (await isUntouched())) {
       await dropStale(path, other)
       continue
     }
@@ -74,12 +77,32 @@ async function read(path: string): Promise<Holder | undefined> {
   }
 }
 
-async function isStale(path: string, holder: Holder): Promise<boolean> {
-  if (holder.host === hostname()) return !isAlive(holder.pid)
+/** Whether the holder ran on this machine and is gone. A living process may be another one that got its number. */
+function isDead(holder: Holder): boolean {
+  return holder.host === hostname() && !isAlive(holder.pid)
+}
+
+/**
+ * Tells, when asked again and again, whether nobody touches the lock any more. The clock alone would not do: on a machine
+ * that wakes from sleep every lock looks old, so it must also stay as it is while this process looks on.
+ */
+function watch(path: string): () => Promise<boolean> {
+  let touched: number | undefined
+  let since = 0
+  return async () => {
+    const now = await touchedAt(path)
+    if (now === undefined) return true
+    if (now !== touched) since = performance.now()
+    touched = now
+    return performance.now() - since > watchFor && Date.now() - now > staleAfter
+  }
+}
+
+async function touchedAt(path: string): Promise<number | undefined> {
   try {
-    return Date.now() - (await stat(path)).mtimeMs > staleAfter
+    return (await stat(path)).mtimeMs
   } catch (error) {
-    if (hasCode(error, 'ENOENT')) return true
+    if (hasCode(error, 'ENOENT')) return undefined
     throw error
   }
 }
