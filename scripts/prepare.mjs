@@ -25,10 +25,10 @@ async function libtorch() {
   await cli('setup', '--no-build')
 }
 
-/** npm ci, unless what npm installed last is what package-lock.json asks for. */
-export async function packages() {
-  if (packagesAreCurrent()) return 'as package-lock.json says already'
-  await quietly('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error'])
+/** npm ci, unless what npm installed last is what package-lock.json asks for. NODE_ENV=production would leave out tsc. */
+export async function packages(folder = root) {
+  if (packagesAreCurrent(folder)) return 'as package-lock.json says already'
+  await quietly('npm', ['ci', '--include=dev', '--no-audit', '--no-fund', '--loglevel=error'], { cwd: folder })
 }
 
 /** Compares package-lock.json with npm's own note of what lies in node_modules. Optional packages may be missing. */

@@ -1,10 +1,10 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
-import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { checkImports, importsOf, nativeMayInclude, sourceMayImport } from '../../scripts/check-imports.mjs'
 import { placesIn } from '../../scripts/check-places.mjs'
-import { packagesAreCurrent } from '../../scripts/prepare.mjs'
+import { packages, packagesAreCurrent } from '../../scripts/prepare.mjs'
 import { scoreLine } from '../../scripts/quickstart.mjs'
 import { sideBySide, wrap } from '../../scripts/table.mjs'
 import { countTests } from '../../scripts/test.mjs'
@@ -14,7 +14,10 @@ let root: string
 beforeEach(() => {
   root = mkdtempSync(join(tmpdir(), 'bt-checks-'))
 })
-afterEach(() => rmSync(root, { recursive: true }))
+afterEach(() => {
+  rmSync(root, { recursive: true })
+  vi.unstubAllEnvs()
+})
 
 function write(files: Record<string, string>) {
   for (const [path, content] of Object.entries(files)) {
@@ -87,6 +90,26 @@ describe('npm packages', () => {
     write({ 'node_modules/.package-lock.json': lock({ 'node_modules/a': { version: '0.9.0' } }) })
     expect(packagesAreCurrent(root)).toBe(false)
   })
+
+  it('come with those that compile, also where NODE_ENV is production', async () => {
+    write({
+      'tool/package.json': '{"name":"tool","version":"1.0.0"}',
+      'package.json': '{"name":"x","version":"1.0.0","devDependencies":{"tool":"file:tool"}}',
+      'package-lock.json': JSON.stringify({
+        name: 'x',
+        version: '1.0.0',
+        lockfileVersion: 3,
+        packages: {
+          '': { name: 'x', version: '1.0.0', devDependencies: { tool: 'file:tool' } },
+          'node_modules/tool': { resolved: 'tool', link: true },
+          tool: { version: '1.0.0', dev: true },
+        },
+      }),
+    })
+    vi.stubEnv('NODE_ENV', 'production')
+    await packages(root)
+    expect(existsSync(join(root, 'node_modules/tool/package.json'))).toBe(true)
+  }, 20_000)
 })
 
 describe('the count of tests', () => {
