@@ -24,6 +24,7 @@ export class WheelFetcher {
 
   /** @returns the wheel's path */
   async fetch(spec: WheelSpec): Promise<string> {
+    if (spec.path) return spec.path
     const { local, downloads, env, onProgress, signal } = this.options
     const kept = await findWheel(spec, local ? [local, downloads] : [downloads])
     if (kept) return kept
@@ -66,7 +67,8 @@ export class WheelFetcher {
     try {
       return await use(path)
     } catch (error) {
-      if (!hasCode(error, 'BT_WHEEL_BROKEN') || dirname(path) !== this.options.downloads) throw error
+      const ours = !spec.path && dirname(path) === this.options.downloads
+      if (!ours || !hasCode(error, 'BT_WHEEL_BROKEN')) throw error
       await rm(path, { force: true })
       return use(await this.fetch(spec))
     }

@@ -63,7 +63,7 @@ export async function provideLibtorch(options: ProvideLibtorchOptions = {}): Pro
     build: async (temporary) => {
       if (!wheel) await checkSpace(device, downloads, env)
       const fetcher = new WheelFetcher({ ...options, downloads, env, local: wheel && dirname(wheel.path) })
-      const built = await fromWheels(temporary, fetcher, { name: 'torch', version }, device)
+      const built = await fromWheels(temporary, fetcher, { name: 'torch', version, path: wheel?.path }, device)
       return { ...built, version, origin: wheel?.path }
     },
     done: () => rm(downloads, { recursive: true, force: true }),

@@ -18,6 +18,8 @@ export interface Pip {
 export interface WheelSpec {
   name: string
   version: string
+  /** The file that the user named: this one and no other of its name and version. */
+  path?: string
 }
 
 const candidates: [string, string[]][] = [

@@ -195,6 +195,17 @@ describe('libtorch that is already on the machine', () => {
     expect(existsSync(wheel)).toBe(true)
   })
 
+  it('unpacks the wheel that was named, not another of its version beside it', async () => {
+    const wheels = join(place.root, 'wheels')
+    writeTorch29(wheels)
+    const files = (core: string) => ({ 'torch/lib/libtorch_cpu.so': core, 'torch/lib/libc10.so': 'c10' })
+    const torch = (tag: string) => writeWheel(wheels, { name: 'torch', version: '2.9.1', tag, files: files(tag) })
+    for (const tag of ['cp310-cp310-linux_x86_64', 'cp313-cp313-linux_x86_64']) {
+      const { folder } = await provideLibtorch({ env: withoutPip(), from: torch(tag) })
+      expect(readFileSync(join(folder, 'torch/lib/libtorch_cpu.so'), 'utf8')).toBe(tag)
+    }
+  })
+
   it('refuses a wheel of something else, and a broken one without touching it', async () => {
     const other = writeWheel(place.root, { name: 'numpy', version: '1.0', tag: 'py3-none-any', files: {} })
     await expect(provideLibtorch({ env: place.env, from: other })).rejects.toMatchObject({ code: 'BT_NOT_LIBTORCH' })
