@@ -5,7 +5,8 @@ import { defaultTorch } from '../paths.js'
 import { type Built, foundLibtorch, provideAddon } from '../setup/build.js'
 import { type Provided, provideLibtorch } from '../setup/libtorch.js'
 import { providedModels, provideModel } from '../setup/model.js'
-import { runCommand, type Terminal } from './terminal.js'
+import { onInterrupt } from './interrupt.js'
+import { exitCodes, runCommand, type Terminal } from './terminal.js'
 
 interface SetupOptions {
   device: 'cpu' | 'cuda'
@@ -50,8 +51,25 @@ Examples:
 
 async function setup(options: SetupOptions, terminal: Terminal): Promise<void> {
   checkUsage(options)
+  const interrupts = onInterrupt(terminal, () => 'stopping; wheels that are complete are kept')
+  interrupts.hard.addEventListener('abort', () => process.exit(exitCodes.interrupted))
+  try {
+    await provide(options, terminal, interrupts.soft)
+  } catch (error) {
+    if (!interrupts.soft.aborted) throw error // otherwise whatever was under way has failed for that reason
+    throw new BtError('BT_INTERRUPTED', 'the set-up was interrupted', {
+      remedy: 'Run the same command again: wheels that are complete are kept.',
+      cause: error,
+    })
+  } finally {
+    interrupts.dispose()
+  }
+}
+
+async function provide(options: SetupOptions, terminal: Terminal, signal: AbortSignal): Promise<void> {
   const common = {
     verify: options.verify,
+    signal,
     onProgress: terminal.progress,
     onWait: (holder: string) => terminal.info(`waiting for another set-up (${holder}) to finish`),
   }

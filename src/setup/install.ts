@@ -33,7 +33,10 @@ export type Found = { state: 'missing' } | { state: 'damaged'; why: string } | {
  * Looks at `folder`: every file of its manifest must be there with its size, and with `verify` with its hash.
  * 10,000 files take less than 0.1 s without `verify`.
  */
-export async function inspect(folder: string, verify = false, onProgress?: OnProgress): Promise<Found> {
+export async function inspect(
+  folder: string,
+  { verify, onProgress, signal }: Pick<InstallOptions, 'verify' | 'onProgress' | 'signal'> = {},
+): Promise<Found> {
   let text: string
   try {
     text = await readFile(join(folder, manifestName), 'utf8')
@@ -46,7 +49,7 @@ export async function inspect(folder: string, verify = false, onProgress?: OnPro
   const wrong = manifest.files.find((file) => sizeNow(join(folder, file.path)) !== file.size)
   if (wrong) return { state: 'damaged', why: `${wrong.path} is missing or has another size` }
   if (verify) {
-    const changed = await firstChanged(folder, manifest, onProgress)
+    const changed = await firstChanged(folder, manifest, onProgress, signal)
     if (changed) return { state: 'damaged', why: `${changed} has changed` }
   }
   return { state: 'ready', manifest }
@@ -62,10 +65,16 @@ function parseManifest(text: string): Manifest | undefined {
   }
 }
 
-async function firstChanged(folder: string, manifest: Manifest, onProgress?: OnProgress): Promise<string | undefined> {
+async function firstChanged(
+  folder: string,
+  manifest: Manifest,
+  onProgress?: OnProgress,
+  signal?: AbortSignal,
+): Promise<string | undefined> {
   const total = manifest.files.reduce((sum, file) => sum + file.size, 0)
   let done = 0
   for (const file of manifest.files) {
+    signal?.throwIfAborted()
     if ((await sha256File(join(folder, file.path))) !== file.sha256) return file.path
     done += file.size
     onProgress?.({ label: `verifying ${basename(folder)}`, done, total, unit: 'bytes' })
@@ -104,25 +113,25 @@ export async function install(
   options: InstallOptions,
 ): Promise<{ created: boolean; manifest: Manifest }> {
   const accept = options.accept ?? (() => true)
-  const before = await inspect(folder, options.verify, options.onProgress)
+  const before = await inspect(folder, options)
   if (before.state === 'ready' && accept(before.manifest)) return { created: false, manifest: before.manifest }
   return withLock(`${folder}.lock`, options, async () => {
-    const meanwhile = await inspect(folder, options.verify) // another process may have made it while this one waited
+    const meanwhile = await inspect(folder, options) // another process may have made it while this one waited
     if (meanwhile.state === 'ready' && accept(meanwhile.manifest))
       return { created: false, manifest: meanwhile.manifest }
-    const manifest = await replace(folder, options.build)
+    const manifest = await replace(folder, options)
     await options.done?.()
     return { created: true, manifest }
   })
 }
 
-async function replace(folder: string, build: InstallOptions['build']): Promise<Manifest> {
+async function replace(folder: string, { build, signal }: InstallOptions): Promise<Manifest> {
   await removeLeftovers(folder)
   const temporary = `${folder}.${process.pid}.tmp`
   try {
     await mkdir(temporary, { recursive: true })
     const manifest: Manifest = { format: 1, created: new Date().toISOString(), ...(await build(temporary)) }
-    await syncFiles(temporary)
+    await syncFiles(temporary, signal)
     await writeFileAtomic(join(temporary, manifestName), `${JSON.stringify(manifest)}\n`)
     await rm(folder, { recursive: true, force: true })
     await rename(temporary, folder)
@@ -145,7 +154,7 @@ async function removeLeftovers(folder: string): Promise<void> {
 }
 
 /** One syncfs for thousands of headers: an fsync each takes minutes on some disks. */
-async function syncFiles(folder: string): Promise<void> {
-  const { code, output } = await run('sync', ['-f', folder])
+async function syncFiles(folder: string, signal: AbortSignal | undefined): Promise<void> {
+  const { code, output } = await run('sync', ['-f', folder], { signal })
   if (code !== 0) throw new BtError('BT_IO', `${folder}: could not be written out: ${output.trim()}`)
 }

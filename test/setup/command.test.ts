@@ -7,6 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { packageRoot } from '../../src/paths.js'
+import { isRunning } from './processes.js'
 import { makePlace, type Place, writeTorch29, writeWheel } from './wheels.js'
 
 const command = join(packageRoot, 'bin', 'bt-native.js')
@@ -65,6 +66,30 @@ cp ${place.index}/$(echo \${last%%==*} | tr - _)-* "$dest"
     expect(fetched().filter((name) => name.startsWith('torch'))).toEqual(['torch==2.9.1'])
     const names = readdirSync(join(place.root, 'cache')).sort()
     expect(names).toEqual(['downloads', 'libtorch-2.9.1-cpu'])
+  }, 30_000)
+
+  it('stops at Ctrl-C with all that it started, says so, and leaves nothing half done', async () => {
+    const bin = join(place.root, 'bin')
+    const started = join(place.root, 'started')
+    mkdirSync(bin)
+    const pip = `[ "$3" = --version ] && echo "pip 23.2.1 from nowhere" && exit
+sleep 100 & echo $$ $! > ${started}.new; mv ${started}.new ${started}; wait`
+    writeFileSync(join(bin, 'python3'), `#!/bin/sh\n${pip}\n`)
+    chmodSync(join(bin, 'python3'), 0o755)
+    const env = { ...place.env, PATH: `${bin}:${place.env.PATH}` }
+    const child = spawn(process.execPath, [command, 'setup', '--torch', '2.9.1'], { env, stdio: 'pipe' })
+    let said = ''
+    child.stderr.on('data', (text) => {
+      said += text
+    })
+    while (!existsSync(started)) await sleep(50)
+    child.kill('SIGINT')
+    const code = await new Promise((resolve) => child.on('close', resolve))
+    expect(said).toContain('BT_INTERRUPTED')
+    expect(code).toBe(130)
+    expect(readdirSync(join(place.root, 'cache'))).toEqual(['downloads'])
+    const pids = readFileSync(started, 'utf8').trim().split(' ').map(Number)
+    expect(pids.filter(isRunning)).toEqual([])
   }, 30_000)
 
   const canMount = spawnSync('unshare', ['-rm', 'true']).status === 0
