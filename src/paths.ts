@@ -1,5 +1,5 @@
 // Where things lie on this machine: caches by the XDG rules, and the package's own folder.
-import { homedir, tmpdir, userInfo } from 'node:os'
+import { homedir, tmpdir } from 'node:os'
 import { isAbsolute, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
@@ -10,15 +10,16 @@ export const packageRoot = fileURLToPath(new URL('..', import.meta.url))
 export function cacheFolder(env: NodeJS.ProcessEnv = process.env): string {
   if (env.BT_NATIVE_CACHE) return env.BT_NATIVE_CACHE
   if (env.XDG_CACHE_HOME && isAbsolute(env.XDG_CACHE_HOME)) return join(env.XDG_CACHE_HOME, 'bt-native')
-  const home = env.HOME || homeOrUndefined()
-  return home ? join(home, '.cache', 'bt-native') : join(tmpdir(), `bt-native-${userInfo().uid}`)
+  const home = homeFolder(env)
+  return home ? join(home, '.cache', 'bt-native') : join(tmpdir(), `bt-native-${process.getuid?.()}`)
 }
 
-function homeOrUndefined(): string | undefined {
+/** The user's home; undefined where there is neither HOME nor an entry in passwd, as in some containers. */
+export function homeFolder(env: NodeJS.ProcessEnv = process.env, lookUp = homedir): string | undefined {
   try {
-    return homedir()
+    return env.HOME || lookUp()
   } catch {
-    return undefined // no passwd entry and no HOME, as in some containers
+    return undefined
   }
 }
 

@@ -1,7 +1,7 @@
 // Where the Hub is, who asks, and where its cache lies, by the environment variables of Python's huggingface_hub.
 import { readFile } from 'node:fs/promises'
-import { homedir } from 'node:os'
 import { join } from 'node:path'
+import { cacheFolder, homeFolder } from '../paths.js'
 
 export interface HubSettings {
   /** Without a slash at the end. */
@@ -15,7 +15,9 @@ export interface HubSettings {
 
 /** HF_ENDPOINT, HF_TOKEN or the token file, HF_HUB_OFFLINE, HF_HUB_CACHE, HF_HOME, XDG_CACHE_HOME. */
 export async function hubSettings(env: NodeJS.ProcessEnv = process.env): Promise<HubSettings> {
-  const home = env.HF_HOME || join(env.XDG_CACHE_HOME || join(env.HOME || homedir(), '.cache'), 'huggingface')
+  const user = homeFolder(env)
+  const caches = env.XDG_CACHE_HOME || (user ? join(user, '.cache') : cacheFolder(env))
+  const home = env.HF_HOME || join(caches, 'huggingface')
   return {
     endpoint: (env.HF_ENDPOINT || 'https://huggingface.co').replace(/\/+$/, ''),
     token: env.HF_TOKEN?.trim() || env.HUGGING_FACE_HUB_TOKEN?.trim() || (await storedToken(env, home)),

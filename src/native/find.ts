@@ -1,8 +1,8 @@
 // Where libtorch lies on this machine: every place that is looked in, in order, and why it was taken or not.
 // Opens nothing: load.ts does.
-import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
 import { join, resolve } from 'node:path'
-import { messageOf } from '../errors.js'
+import { hasCode, messageOf } from '../errors.js'
 import { cacheFolder, defaultTorch, libtorchFolder } from '../paths.js'
 
 export type LibtorchSource = 'option' | 'BT_NATIVE_LIBTORCH' | 'cache' | 'python' | 'LIBTORCH'
@@ -109,14 +109,20 @@ function sitePackages(prefix: string | undefined): string[] {
     .filter((path) => existsSync(join(path, 'torch')))
 }
 
+/** None where there is no folder, or where it may not be read: then nothing in it can be used either. */
 function folderNames(path: string): string[] {
-  return existsSync(path) ? readdirSync(path) : []
+  try {
+    return readdirSync(path)
+  } catch (error) {
+    if (['ENOENT', 'ENOTDIR', 'EACCES'].some((code) => hasCode(error, code))) return []
+    throw error
+  }
 }
 
 function inspect(source: LibtorchSource, path: string, { minors, device }: FindOptions): LibtorchCandidate {
   const candidate: LibtorchCandidate = { source, path, cuda: false, taken: false, reason: '' }
   try {
-    if (!existsSync(path)) return { ...candidate, reason: 'does not exist' }
+    if (!existsSync(path)) return { ...candidate, reason: whyAbsent(path) }
     const lib = [join(path, 'torch', 'lib'), join(path, 'lib'), path].find((it) =>
       existsSync(join(it, 'libtorch_cpu.so')),
     )
@@ -133,6 +139,15 @@ function inspect(source: LibtorchSource, path: string, { minors, device }: FindO
     return { ...candidate, taken: true, reason: version ? `torch ${version}` : 'usable' }
   } catch (error) {
     return { ...candidate, taken: false, reason: messageOf(error) }
+  }
+}
+
+function whyAbsent(path: string): string {
+  try {
+    statSync(path)
+    return 'does not exist'
+  } catch (error) {
+    return hasCode(error, 'EACCES') ? 'may not be read' : 'does not exist'
   }
 }
 

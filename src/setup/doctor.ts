@@ -1,6 +1,6 @@
 // What is on this machine and what is wrong with it. Finds and judges; prints nothing and changes nothing.
-import { existsSync } from 'node:fs'
-import { readdir, statfs } from 'node:fs/promises'
+import { constants, existsSync } from 'node:fs'
+import { access, readdir, statfs } from 'node:fs/promises'
 import { availableParallelism, totalmem } from 'node:os'
 import { basename, dirname, join } from 'node:path'
 import { BtError, hasCode, messageOf } from '../errors.js'
@@ -51,7 +51,13 @@ export interface Facts {
   libtorch: LibtorchCandidate[]
   probe: ProbeResult
   gpus: Gpus
-  cache: { folder: string; freeBytes: number | undefined; parts: { name: string; bytes: number }[] }
+  cache: {
+    folder: string
+    freeBytes: number | undefined
+    parts: { name: string; bytes: number }[]
+    /** Why it cannot be read or written. */
+    problem?: string
+  }
   models: string[]
 }
 
@@ -76,7 +82,7 @@ export async function diagnose(env: NodeJS.ProcessEnv = process.env): Promise<Di
     probe,
     gpus,
     cache,
-    models,
+    models: models.names,
   }
   const findings = [
     nodeFinding(facts),
@@ -85,7 +91,7 @@ export async function diagnose(env: NodeJS.ProcessEnv = process.env): Promise<Di
     gpuFinding(facts),
     cpuFinding(facts),
     cacheFinding(facts),
-    modelsFinding(facts),
+    modelsFinding(models),
     ...tools,
   ].filter((finding) => finding !== undefined)
   return {
@@ -225,9 +231,24 @@ function cpuFinding({ probe }: Facts): Finding {
 
 async function cacheFacts(env: NodeJS.ProcessEnv): Promise<Facts['cache']> {
   const folder = cacheFolder(env)
-  const names = await namesIn(folder)
+  const { names, problem = await writeProblem(folder) } = await namesIn(folder)
   const parts = await Promise.all(names.map(async (name) => ({ name, bytes: await folderSize(join(folder, name)) })))
-  return { folder, freeBytes: await freeBytes(folder), parts: parts.filter(({ bytes }) => bytes > 0) }
+  return {
+    folder,
+    freeBytes: await freeBytes(folder),
+    parts: parts.filter(({ bytes }) => bytes > 0),
+    ...(problem && { problem }),
+  }
+}
+
+/** Why nothing can be put into `folder`; one that is not there yet is of no concern. */
+async function writeProblem(folder: string): Promise<string | undefined> {
+  try {
+    await access(folder, constants.W_OK)
+    return undefined
+  } catch (error) {
+    return hasCode(error, 'ENOENT') ? undefined : messageOf(error)
+  }
 }
 
 /** Free space for the user where `folder` is or would be. */
@@ -242,12 +263,13 @@ async function freeBytes(folder: string): Promise<number | undefined> {
   }
 }
 
-async function namesIn(folder: string): Promise<string[]> {
+/** None where there is no folder; why, where it cannot be read. */
+async function namesIn(folder: string): Promise<{ names: string[]; problem?: string }> {
   try {
-    return (await readdir(folder)).sort()
+    return { names: (await readdir(folder)).sort() }
   } catch (error) {
-    if (hasCode(error, 'ENOENT') || hasCode(error, 'ENOTDIR')) return []
-    throw error
+    if (hasCode(error, 'ENOENT')) return { names: [] }
+    return { names: [], problem: messageOf(error) }
   }
 }
 
@@ -257,6 +279,10 @@ function cacheFinding({ cache }: Facts): Finding {
   const total = size(cache.parts.reduce((sum, { bytes }) => sum + bytes, 0))
   const details = cache.parts.map(({ name, bytes }) => `${size(bytes).padStart(7)}  ${name}`)
   const message = `cache ${cache.folder}   ${total}${free}`
+  if (cache.problem) {
+    const remedy = 'Set BT_NATIVE_CACHE to a folder that you may write.'
+    return { area: 'cache', state: 'warn', message, details: [cache.problem, ...details], remedy }
+  }
   if (cache.freeBytes !== undefined && cache.freeBytes < 1e9) {
     return { area: 'cache', state: 'warn', message, details, remedy: 'Free some disk space: checkpoints need it too.' }
   }
@@ -264,22 +290,24 @@ function cacheFinding({ cache }: Facts): Finding {
 }
 
 /** Demo models that are there, and models that the Hub's cache holds. */
-async function modelNames(env: NodeJS.ProcessEnv): Promise<string[]> {
+async function modelNames(env: NodeJS.ProcessEnv): Promise<{ names: string[]; problem?: string }> {
   const demos = Object.keys(providedModels).filter((name) => existsSync(join(modelFolder(name, env), 'model.gguf')))
   const { cache } = await hubSettings(env)
-  const hub = (await namesIn(cache)).filter((name) => name.startsWith('models--'))
-  return [...demos, ...hub.map((name) => name.slice('models--'.length).replaceAll('--', '/'))]
+  const { names, problem } = await namesIn(cache)
+  const hub = names.filter((name) => name.startsWith('models--'))
+  const all = [...demos, ...hub.map((name) => name.slice('models--'.length).replaceAll('--', '/'))]
+  return { names: all, ...(problem && { problem }) }
 }
 
-function modelsFinding({ models }: Facts): Finding {
-  if (models.length > 0) return { area: 'models', state: 'ok', message: `models ${models.join(', ')}` }
-  const remedy = `${setupCommand} --model ${Object.keys(providedModels)[0]}`
-  return {
-    area: 'models',
-    state: 'warn',
-    message: 'no model in the caches; --model also takes folders and Hub ids',
-    remedy,
+function modelsFinding({ names, problem }: { names: string[]; problem?: string }): Finding {
+  const message =
+    names.length > 0 ? `models ${names.join(', ')}` : 'no model in the caches; --model also takes folders and Hub ids'
+  if (problem) {
+    const remedy = 'Set HF_HOME to a folder that you may read and write.'
+    return { area: 'models', state: 'warn', message, details: [problem], remedy }
   }
+  if (names.length > 0) return { area: 'models', state: 'ok', message }
+  return { area: 'models', state: 'warn', message, remedy: `${setupCommand} --model ${Object.keys(providedModels)[0]}` }
 }
 
 /** Compiler, CMake and pip: of no account once everything is set up, so never a failure. */

@@ -1,9 +1,9 @@
 // Folders in the cache that are there whole or not at all: made under a temporary name, described by a manifest,
 // renamed into place, checked by size each time and by hash on request.
-import { existsSync, statSync } from 'node:fs'
-import { mkdir, readdir, readFile, rename, rm } from 'node:fs/promises'
+import { constants, existsSync, statSync } from 'node:fs'
+import { access, mkdir, readdir, readFile, rename, rm } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
-import { BtError, hasCode } from '../errors.js'
+import { BtError, hasCode, messageOf } from '../errors.js'
 import { diskError, sha256File, syncFolder, writeFileAtomic } from '../files.js'
 import type { OnProgress } from '../progress.js'
 import { type LockOptions, withLock } from './lock.js'
@@ -41,6 +41,7 @@ export async function inspect(
   try {
     text = await readFile(join(folder, manifestName), 'utf8')
   } catch (error) {
+    if (hasCode(error, 'EACCES')) return { state: 'damaged', why: `${manifestName} may not be read` }
     if (!hasCode(error, 'ENOENT') && !hasCode(error, 'ENOTDIR')) throw error
     return existsSync(folder) ? { state: 'damaged', why: `${manifestName} is missing` } : { state: 'missing' }
   }
@@ -115,6 +116,7 @@ export async function install(
   const accept = options.accept ?? (() => true)
   const before = await inspect(folder, options)
   if (before.state === 'ready' && accept(before.manifest)) return { created: false, manifest: before.manifest }
+  await makeCache(dirname(folder))
   return withLock(`${folder}.lock`, options, async () => {
     const meanwhile = await inspect(folder, options) // another process may have made it while this one waited
     if (meanwhile.state === 'ready' && accept(meanwhile.manifest))
@@ -123,6 +125,20 @@ export async function install(
     await options.done?.()
     return { created: true, manifest }
   })
+}
+
+/** @throws {BtError} BT_IO where the folder cannot be made or written to */
+async function makeCache(folder: string): Promise<void> {
+  try {
+    await mkdir(folder, { recursive: true })
+    await access(folder, constants.W_OK)
+  } catch (error) {
+    if (!['EACCES', 'EPERM', 'EROFS', 'ENOTDIR', 'EEXIST'].some((code) => hasCode(error, code))) throw error
+    throw new BtError('BT_IO', `${folder}: is no folder that can be written to: ${messageOf(error)}`, {
+      remedy: 'Set BT_NATIVE_CACHE to a folder that you may write.',
+      cause: error,
+    })
+  }
 }
 
 async function replace(folder: string, { build, signal }: InstallOptions): Promise<Manifest> {

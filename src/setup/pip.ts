@@ -163,13 +163,13 @@ function watchDownload(label: string, folder: string, onProgress: OnProgress | u
   }
 }
 
-/** Bytes of all files under `folder`; what vanishes meanwhile counts nothing. */
+/** Bytes of all files under `folder`; what vanishes meanwhile or may not be read counts nothing. */
 export async function folderSize(folder: string): Promise<number> {
   let entries: Dirent[]
   try {
     entries = await readdir(folder, { withFileTypes: true, recursive: true })
   } catch (error) {
-    if (hasCode(error, 'ENOENT') || hasCode(error, 'ENOTDIR')) return 0
+    if (['ENOENT', 'ENOTDIR', 'EACCES'].some((code) => hasCode(error, code))) return 0
     throw error
   }
   const sizes = entries

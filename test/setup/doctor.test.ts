@@ -60,6 +60,31 @@ describe('bt-native doctor', () => {
   })
 })
 
+describe('caches that may not be read', () => {
+  // The owner's rights do not bind root: then somebody else asks.
+  const other = process.getuid!() === 0 ? { uid: 65534, gid: 65534 } : {}
+  const doctor = join(packageRoot, 'bin', 'bt-native.js')
+  const canRun = spawnSync(process.execPath, [doctor, '--version'], other).status === 0
+  it.skipIf(!canRun)('are findings, with what to set', () => {
+    chmodSync(root, 0o755)
+    for (const name of ['cache', 'hf/hub']) mkdirSync(join(root, name), { recursive: true })
+    const closed = ['cache', 'hf/hub'].map((name) => join(root, name))
+    for (const path of closed) chmodSync(path, process.getuid!() === 0 ? 0o700 : 0)
+    const run = { env: bare(), encoding: 'utf8', ...other } as const
+    const { stdout, stderr } = spawnSync(process.execPath, [doctor, 'doctor', '--json'], run)
+    for (const path of closed) chmodSync(path, 0o700)
+    expect(stderr).toBe('')
+    const diagnosis = JSON.parse(stdout) as Diagnosis
+    expect(about(diagnosis, 'cache')).toMatchObject({
+      state: 'warn',
+      remedy: expect.stringContaining('BT_NATIVE_CACHE'),
+    })
+    expect(about(diagnosis, 'models')).toMatchObject({ state: 'warn', remedy: expect.stringContaining('HF_HOME') })
+    const cached = diagnosis.facts.libtorch.filter(({ source }) => source === 'cache')
+    expect(cached.map(({ reason }) => reason)).toContain('may not be read')
+  })
+})
+
 it('puts first what keeps training from running, and says each remedy once', () => {
   const finding = (area: Finding['area'], state: Finding['state'], remedy: string): Finding => ({
     area,

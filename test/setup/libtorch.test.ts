@@ -127,6 +127,15 @@ describe('what goes wrong on the way', () => {
     expect((await provideLibtorch(options)).created).toBe(true)
   })
 
+  it('names the setting for another folder when the cache cannot be made', async () => {
+    writeFileSync(join(place.root, 'file'), '')
+    const env = { ...place.env, BT_NATIVE_CACHE: join(place.root, 'file', 'cache') }
+    await expect(provideLibtorch({ env })).rejects.toMatchObject({
+      code: 'BT_IO',
+      remedy: expect.stringContaining('BT_NATIVE_CACHE'),
+    })
+  })
+
   it('stops when aborted and leaves nothing in place', async () => {
     writeTorch211(place.index)
     const signal = AbortSignal.timeout(300)
