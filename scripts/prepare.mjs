@@ -22,7 +22,9 @@ export async function prepare(steps) {
 async function libtorch() {
   const given = process.env.BT_NATIVE_LIBTORCH
   if (given) return `BT_NATIVE_LIBTORCH=${given} is used`
-  await cli('setup', '--no-build')
+  const { chosenLibtorch } = await import('../dist/native/find.js')
+  const chosen = chosenLibtorch()
+  await cli('setup', '--no-build', ...(chosen ? ['--torch', chosen.version, '--device', chosen.device] : []))
 }
 
 /** npm ci, unless what npm installed last is what package-lock.json asks for. NODE_ENV=production would leave out tsc. */

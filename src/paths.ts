@@ -28,6 +28,11 @@ export function libtorchFolder(version: string, device: 'cpu' | 'cuda', env = pr
   return join(cacheFolder(env), `libtorch-${version}-${device}`)
 }
 
+/** Names the folder in the cache that `bt-native setup` was last asked for by version, device or source. */
+export function chosenLibtorchFile(env = process.env): string {
+  return join(cacheFolder(env), 'libtorch-chosen')
+}
+
 /** Where `bt-native setup --model NAME` puts a demo model. */
 export function modelFolder(name: string, env = process.env): string {
   return join(cacheFolder(env), 'models', name)

@@ -1,15 +1,16 @@
 // `bt-native setup`: provides libtorch and builds the addon for it, or provides a demo model.
+import { resolve } from 'node:path'
 import { type Command, Option } from 'commander'
 import { BtError } from '../errors.js'
 import { defaultTorch } from '../paths.js'
-import { type Built, foundLibtorch, provideAddon } from '../setup/build.js'
+import { type Built, foundLibtorch, libtorchNow, provideAddon } from '../setup/build.js'
 import { type Provided, provideLibtorch } from '../setup/libtorch.js'
 import { providedModels, provideModel } from '../setup/model.js'
 import { onInterrupt } from './interrupt.js'
 import { exitCodes, runCommand, type Terminal } from './terminal.js'
 
 interface SetupOptions {
-  device: 'cpu' | 'cuda'
+  device?: 'cpu' | 'cuda'
   torch?: string
   from?: string
   model?: string
@@ -28,7 +29,7 @@ export function addSetup(program: Command): void {
       'Provide libtorch in the cache through pip, and build the addon for it where there is none; or provide a demo model. What is there already is checked and kept.',
     )
     .optionsGroup('What:')
-    .addOption(new Option('--device <device>', 'build of libtorch').choices(['cpu', 'cuda']).default('cpu'))
+    .addOption(new Option('--device <device>', 'build of libtorch (default: cpu)').choices(['cpu', 'cuda']))
     .option('--torch <version>', `version of torch (default: ${defaultTorch}, or what --from holds)`)
     .option('--from <path>', 'use a libtorch folder, a Python environment or a torch wheel instead of downloading')
     .option('--model <name>', `provide a demo model, and nothing else: ${Object.keys(providedModels).join(', ')}`)
@@ -81,18 +82,16 @@ async function provide(options: SetupOptions, terminal: Terminal, signal: AbortS
     report('libtorch', provided, terminal)
     libtorch = provided
   }
-  if (!options.build) return
-  const built = await provideAddon({
-    ...common,
-    libtorch: libtorch.folder,
-    version: libtorch.version,
-    force: options.force,
-  })
-  reportAddon(built, libtorch, terminal)
+  if (options.build) {
+    const { folder, version } = libtorch
+    const built = await provideAddon({ ...common, libtorch: folder, version, force: options.force })
+    reportAddon(built, libtorch, terminal)
+  }
+  if (!options.buildOnly) reportUsed(libtorch.folder, terminal)
 }
 
 function checkUsage(options: SetupOptions): void {
-  const libtorch = options.from || options.torch || options.device === 'cuda'
+  const libtorch = options.from || options.torch || options.device
   if (options.model && (libtorch || options.buildOnly)) {
     throw new BtError('BT_USAGE', '--model stands alone: the other options concern libtorch and the addon')
   }
@@ -116,4 +115,18 @@ function reportAddon(built: Built, libtorch: { version: string }, terminal: Term
   if (terminal.json) return
   const state = built.built ? 'built' : 'there already'
   terminal.result(`${terminal.ok('ok')} addon for torch ${libtorch.version} ${state}: ${built.core}`)
+}
+
+/** Says which libtorch commands open from now on: the one that was provided, unless something stands before it. */
+function reportUsed(provided: string, terminal: Terminal): void {
+  const candidates = libtorchNow()
+  const used = candidates.find(({ taken }) => taken)
+  terminal.event({ event: 'used', folder: used?.path, version: used?.version, source: used?.source })
+  if (used?.path === resolve(provided)) {
+    if (!terminal.json) terminal.result(terminal.dim(`   used from now on: libtorch ${used.version} in ${used.path}`))
+    return
+  }
+  const reason = candidates.find(({ path }) => path === resolve(provided))?.reason
+  const instead = used ? `they use ${used.path} (${used.source})` : 'they find no other'
+  terminal.warn(`commands will not use ${provided} (${reason}): ${instead}`)
 }

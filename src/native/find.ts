@@ -3,7 +3,7 @@
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { hasCode, messageOf } from '../errors.js'
-import { cacheFolder, defaultTorch, libtorchFolder } from '../paths.js'
+import { cacheFolder, chosenLibtorchFile, defaultTorch, libtorchFolder } from '../paths.js'
 
 export type LibtorchSource = 'option' | 'BT_NATIVE_LIBTORCH' | 'cache' | 'python' | 'LIBTORCH'
 
@@ -35,7 +35,8 @@ export interface FindOptions {
 }
 
 /**
- * Every place where libtorch may lie, best first: the option, BT_NATIVE_LIBTORCH, our cache (`bt-native setup`), the
+ * Every place where libtorch may lie, best first: the option, BT_NATIVE_LIBTORCH, our cache (`bt-native setup`: what it
+ * was asked for by name, then the default), the
  * active Python environment's torch (VIRTUAL_ENV, CONDA_PREFIX), LIBTORCH. A folder may hold torch/lib, lib, or the
  * .so files themselves. At most one has `taken`. A place that the user named (the option, BT_NATIVE_LIBTORCH) and that
  * is of no use ends the search: nothing else is taken in its stead.
@@ -82,23 +83,42 @@ function places({
   return list
 }
 
-/** The default version first, then others, newest first; CUDA builds first unless `device` is 'cpu'. */
+/** A folder of the cache, by its name. */
+export interface CachedLibtorch {
+  version: string
+  device: 'cpu' | 'cuda'
+}
+
+/** What `bt-native setup` was last asked for by version, device or source; undefined when it was left to choose. */
+export function chosenLibtorch(env: NodeJS.ProcessEnv = process.env): CachedLibtorch | undefined {
+  return parseCached(readIfThere(chosenLibtorchFile(env))?.trim() ?? '')
+}
+
+/** "libtorch-2.13.0a0-cpu"; pre-releases and local builds have more than three numbers. */
+function parseCached(name: string): CachedLibtorch | undefined {
+  const match = /^libtorch-(\d+\.\d+\.\d+[\w.]*)-(cpu|cuda)$/.exec(name)
+  return match ? { version: match[1]!, device: match[2] as 'cpu' | 'cuda' } : undefined
+}
+
+/** The chosen one first, then the default version, then others, newest first; CUDA first unless `device` is 'cpu'. */
 function cachedFolders(device: 'auto' | 'cpu' | 'cuda', env: NodeJS.ProcessEnv): string[] {
   const kinds = device === 'cpu' ? (['cpu', 'cuda'] as const) : (['cuda', 'cpu'] as const)
-  const preferred = kinds.map((kind) => libtorchFolder(defaultTorch, kind, env))
   const others = folderNames(cacheFolder(env))
-    .map((name) => /^libtorch-(\d+)\.(\d+)\.(\d+)-(cpu|cuda)$/.exec(name))
-    .filter((match) => match !== null)
-    .sort(
-      (a, b) =>
-        Number(b[1]) - Number(a[1]) ||
-        Number(b[2]) - Number(a[2]) ||
-        Number(b[3]) - Number(a[3]) ||
-        kinds.indexOf(a[4] as 'cpu') - kinds.indexOf(b[4] as 'cpu'),
-    )
-    .map((match) => join(cacheFolder(env), match[0]))
-    .filter((folder) => !preferred.includes(folder))
-  return [...preferred, ...others]
+    .map(parseCached)
+    .filter((cached) => cached !== undefined)
+    .sort((a, b) => newestFirst(a.version, b.version) || kinds.indexOf(a.device) - kinds.indexOf(b.device))
+  const chosen = chosenLibtorch(env)
+  const defaults = kinds.map((kind) => ({ version: defaultTorch, device: kind }))
+  const all = [...(chosen ? [chosen] : []), ...defaults, ...others]
+  return [...new Set(all.map(({ version, device }) => libtorchFolder(version, device, env)))]
+}
+
+/** By the three numbers; a pre-release (2.13.0a0) comes after its release. */
+function newestFirst(a: string, b: string): number {
+  const numbers = (version: string) => version.split('.').slice(0, 3).map(Number.parseFloat)
+  const [one, other] = [numbers(a), numbers(b)]
+  const differing = one.findIndex((number, index) => number !== other[index])
+  return differing >= 0 ? other[differing]! - one[differing]! : a.length - b.length
 }
 
 function sitePackages(prefix: string | undefined): string[] {

@@ -7,7 +7,7 @@ import { availableParallelism, freemem } from 'node:os'
 import { dirname, join, relative, resolve } from 'node:path'
 import { BtError, hasCode } from '../errors.js'
 import { writeFileAtomic } from '../files.js'
-import { findLibtorch, minorOf } from '../native/find.js'
+import { findLibtorch, type LibtorchCandidate, minorOf } from '../native/find.js'
 import { addonPath, coreMinors } from '../native/load.js'
 import { packageRoot } from '../paths.js'
 import type { OnProgress } from '../progress.js'
@@ -61,13 +61,24 @@ export async function provideAddon(options: BuildOptions): Promise<Built> {
 
 /** The core for this torch in prebuilds/, if there is one. */
 function packedCore(version: string): string | undefined {
+  const { addon, minors } = coresThere()
+  return addon && minors.includes(minorOf(version)) ? join(dirname(addon), coreName(version)) : undefined
+}
+
+function coresThere(): { addon?: string; minors: string[] } {
   try {
     const addon = addonPath()
-    return coreMinors(addon).includes(minorOf(version)) ? join(dirname(addon), coreName(version)) : undefined
+    return { addon, minors: coreMinors(addon) }
   } catch (error) {
-    if (hasCode(error, 'BT_ADDON_NOT_FOUND')) return undefined
+    if (hasCode(error, 'BT_ADDON_NOT_FOUND')) return { minors: [] }
     throw error
   }
+}
+
+/** Where a process finds libtorch as things are now; while there is no core, any version counts as usable. */
+export function libtorchNow(): LibtorchCandidate[] {
+  const { minors } = coresThere()
+  return findLibtorch(minors.length > 0 ? { minors } : {})
 }
 
 /** Where cmake-js puts both files. */

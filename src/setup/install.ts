@@ -127,8 +127,8 @@ export async function install(
   })
 }
 
-/** @throws {BtError} BT_IO where the folder cannot be made or written to */
-async function makeCache(folder: string): Promise<void> {
+/** Makes a folder in the cache. @throws {BtError} BT_IO where it cannot be made or written to */
+export async function makeCache(folder: string): Promise<void> {
   try {
     await mkdir(folder, { recursive: true })
     await access(folder, constants.W_OK)

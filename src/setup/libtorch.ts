@@ -1,12 +1,14 @@
 // Providing libtorch in the cache: from the index through pip, from a local wheel, or linked from a folder that is
 // already there. Which libtorch a process then opens is src/native's business.
 import { realpath, rm, statfs } from 'node:fs/promises'
-import { dirname, extname, join } from 'node:path'
+import { basename, dirname, extname, join } from 'node:path'
 import { BtError, hasCode } from '../errors.js'
-import { cacheFolder, defaultTorch, libtorchFolder } from '../paths.js'
+import { writeFileAtomic } from '../files.js'
+import { chosenLibtorch } from '../native/find.js'
+import { cacheFolder, chosenLibtorchFile, defaultTorch, libtorchFolder } from '../paths.js'
 import type { OnProgress } from '../progress.js'
 import { WheelFetcher } from './fetch.js'
-import { install, type Manifest } from './install.js'
+import { install, type Manifest, makeCache } from './install.js'
 import { linkLibtorch, locateLibtorch } from './link.js'
 import { folderSize, type WheelSpec } from './pip.js'
 import { cudaToolkit, nvidiaWheels, toolkitWheels } from './requirements.js'
@@ -43,12 +45,25 @@ export interface Provided {
 const spaceNeeded = { cpu: 1.2e9, cuda: 8e9 }
 
 /**
- * Makes sure that libtorch is in the cache.
+ * Makes sure that libtorch is in the cache. One that is asked for by version, device or source is from then on opened
+ * before others of the cache; without any of these the default is again.
  * @returns its folder, which holds torch/lib, torch/include and nvidia/ as a Python environment does
  * @throws {BtError} BT_PIP_MISSING, BT_VERSION_UNKNOWN, BT_DOWNLOAD, BT_WHEEL_BROKEN, BT_DISK_FULL,
  *   BT_TORCH_VERSION (what `from` holds is another version), BT_NOT_LIBTORCH (`from` holds none)
  */
 export async function provideLibtorch(options: ProvideLibtorchOptions = {}): Promise<Provided> {
+  const provided = await provide(options)
+  const file = chosenLibtorchFile(options.env)
+  const chosen = chosenLibtorch(options.env)
+  if (!options.version && !options.device && !options.from) await rm(file, { force: true })
+  else if (!chosen || libtorchFolder(chosen.version, chosen.device, options.env) !== provided.folder) {
+    await makeCache(dirname(file))
+    await writeFileAtomic(file, `${basename(provided.folder)}\n`)
+  }
+  return provided
+}
+
+async function provide(options: ProvideLibtorchOptions): Promise<Provided> {
   const env = options.env ?? process.env
   const device = options.device ?? 'cpu'
   if (options.from && extname(options.from) !== '.whl') return fromFolder(options.from, device, options)

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { beforeEach, expect, test } from 'vitest'
 import { findLibtorch } from '../../src/native/find.js'
-import { libtorchFolder } from '../../src/paths.js'
+import { chosenLibtorchFile, libtorchFolder } from '../../src/paths.js'
 
 let root: string
 beforeEach(() => {
@@ -70,6 +70,26 @@ test('a cached version without a core is passed over for one that has it', () =>
   const refused = findLibtorch({ env, minors: ['2.12'] })
   expect(refused.some((it) => it.taken)).toBe(false)
   expect(refused.find((it) => it.version === '2.11.0')!.reason).toBe('is torch 2.11.0; the core is built for 2.12')
+})
+
+test('what setup was asked for by name comes first in the cache, a pre-release too', () => {
+  const env = cache()
+  wheel(libtorchFolder('2.11.0', 'cuda', env), { cuda: true })
+  wheel(libtorchFolder('2.13.0a0', 'cpu', env), { version: '2.13.0a0+git1234567' })
+  expect(taken({ env })!.version).toBe('2.11.0+cu130')
+  touch(chosenLibtorchFile(env), 'libtorch-2.13.0a0-cpu\n')
+  expect(taken({ env })!.version).toBe('2.13.0a0+git1234567')
+  expect(taken({ env, device: 'cuda' })!.version).toBe('2.11.0+cu130')
+  expect(taken({ env, minors: ['2.11'] })!.version).toBe('2.11.0+cu130')
+})
+
+test('versions of the cache are compared by number, and a release comes before its pre-releases', () => {
+  const env = cache()
+  for (const version of ['2.9.0', '2.13.0a0', '2.13.0', '2.13.0.dev20260101', '2.10.1']) {
+    wheel(libtorchFolder(version, 'cpu', env), { version })
+  }
+  const found = findLibtorch({ env }).filter((it) => it.lib)
+  expect(found.map((it) => it.version)).toEqual(['2.13.0', '2.13.0a0', '2.13.0.dev20260101', '2.10.1', '2.9.0'])
 })
 
 test('the device decides between cached builds', () => {

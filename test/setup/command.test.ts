@@ -28,8 +28,24 @@ describe('bt-native setup', () => {
       return stdout.split('\n').flatMap((line) => (line ? (JSON.parse(line) as object) : []))
     }
     const folder = join(place.root, 'cache', 'libtorch-2.9.1-cpu')
-    expect((await events()).at(-1)).toMatchObject({ event: 'provided', version: '2.9.1', folder, created: true })
-    expect((await events()).at(-1)).toMatchObject({ created: false })
+    expect(await events()).toContainEqual(
+      expect.objectContaining({ event: 'provided', version: '2.9.1', folder, created: true }),
+    )
+    expect(await events()).toContainEqual(expect.objectContaining({ created: false }))
+  })
+
+  it('says which libtorch is used from now on, and why when it is another one', async () => {
+    writeTorch29(join(place.root, 'cache', 'downloads', 'libtorch-2.9.1-cpu'))
+    const addon = join(place.root, 'bt_native.node')
+    for (const path of [addon, join(place.root, 'libbt_core-2.9.so')]) writeFileSync(path, '')
+    const { BT_NATIVE_LIBTORCH: _, ...rest } = place.env
+    const env = { ...rest, BT_NATIVE_ADDON: addon }
+    const folder = join(place.root, 'cache', 'libtorch-2.9.1-cpu')
+    const { stdout } = await setup(['--torch', '2.9.1', '--no-build'], env)
+    expect(stdout).toContain(`used from now on: libtorch 2.9.1+cu128 in ${folder}`)
+    const other = { ...env, BT_NATIVE_LIBTORCH: place.root }
+    const { stderr } = await setup(['--torch', '2.9.1', '--no-build'], other)
+    expect(stderr).toMatch(/will not use .*BT_NATIVE_LIBTORCH names another/)
   })
 
   it('goes on after a kill without fetching complete wheels again', async () => {
@@ -65,7 +81,7 @@ cp ${place.index}/$(echo \${last%%==*} | tr - _)-* "$dest"
     await setup(args, env)
     expect(fetched().filter((name) => name.startsWith('torch'))).toEqual(['torch==2.9.1'])
     const names = readdirSync(join(place.root, 'cache')).sort()
-    expect(names).toEqual(['downloads', 'libtorch-2.9.1-cpu'])
+    expect(names).toEqual(['downloads', 'libtorch-2.9.1-cpu', 'libtorch-chosen'])
   }, 30_000)
 
   it('stops at Ctrl-C with all that it started, says so, and leaves nothing half done', async () => {

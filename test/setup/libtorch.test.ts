@@ -1,6 +1,7 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, realpathSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { findLibtorch } from '../../src/native/find.js'
 import { provideLibtorch, wanted } from '../../src/setup/libtorch.js'
 import { makePlace, type Place, writeTorch29, writeTorch211, writeWheel } from './wheels.js'
 
@@ -19,7 +20,8 @@ const filesUnder = (folder: string) =>
 const kept = (version: string, device = 'cpu') =>
   join(place.root, 'cache', 'downloads', `libtorch-${version}-${device}`)
 const withoutPip = () => ({ ...place.env, PATH: '' })
-const cached = () => readdirSync(join(place.root, 'cache')).filter((name) => name !== 'downloads')
+const cached = () =>
+  readdirSync(join(place.root, 'cache')).filter((name) => name !== 'downloads' && name !== 'libtorch-chosen')
 
 describe('libtorch from the index', () => {
   it('keeps what the CPU needs in the layout of a Python environment, and drops the wheels', async () => {
@@ -94,6 +96,19 @@ describe('libtorch from the index', () => {
     expect(waits).toHaveLength(1)
     expect(cached()).toEqual(['libtorch-2.9.1-cpu'])
   })
+})
+
+it('is opened before others of the cache when it was asked for by name, until it is left to choose', async () => {
+  const env = withoutPip()
+  const used = () => findLibtorch({ env }).find(({ taken }) => taken)?.version
+  for (const name of ['BT_NATIVE_LIBTORCH', 'VIRTUAL_ENV', 'CONDA_PREFIX', 'LIBTORCH'] as const) delete env[name]
+  writeTorch211(kept('2.11.0'))
+  writeTorch29(kept('2.9.1'))
+  await provideLibtorch({ env, version: '2.9.1' })
+  await provideLibtorch({ env })
+  expect(used()).toMatch(/^2\.11\.0/)
+  expect((await provideLibtorch({ env, version: '2.9.1' })).created).toBe(false)
+  expect(used()).toMatch(/^2\.9\.1/)
 })
 
 describe('what goes wrong on the way', () => {
