@@ -15,7 +15,6 @@ export type NativeErrorCode =
   | 'BT_IO' // a file could not be opened, mapped or read
   | 'BT_OUT_OF_MEMORY' // an allocation failed; the message says what was being allocated where known
   | 'BT_NO_TARGET' // a batch has no scored token
-  | 'BT_NOT_FINITE' // logits are NaN or infinite
   | 'BT_NATIVE' // anything else that libtorch raised
 
 /** Exports of `bt_native.node`, which links no libtorch. */
@@ -267,7 +266,8 @@ export interface Finished {
   tokens: Int32Array
   /** Log-probability of each generated token (the stop token's last, if one ended it), under the untempered model. */
   logProbs: Float32Array
-  reason: 'stop' | 'length'
+  /** 'not-finite': the logits became NaN or infinite; the tokens until then stand. */
+  reason: 'stop' | 'length' | 'not-finite'
 }
 
 export interface AdvanceResult {

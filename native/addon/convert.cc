@@ -64,6 +64,9 @@ ModelConfig toConfig(Napi::Value value, const std::string& path) {
     throw Error("BT_ARGUMENT", fields.path("kvHeads") + ": " + std::to_string(config.kvHeads) + " does not divide " +
                                    std::to_string(config.heads) + " heads");
   }
+  if (config.heads * config.headDim > (1 << 24)) {
+    throw Error("BT_ARGUMENT", fields.path("heads") + ": heads * headDim is above " + std::to_string(1 << 24));
+  }
   if (config.headDim % 2 != 0) {
     throw Error("BT_ARGUMENT", fields.path("headDim") + ": rotary embedding needs an even number");
   }
@@ -111,7 +114,7 @@ SamplingOptions toSampling(const Fields& fields) {
   options.topK = fields.integer("topK");
   options.topP = fields.number("topP", {.least = 0, .most = 1, .openLeast = true});
   options.minP = fields.number("minP", {.least = 0, .most = 1, .openMost = true});
-  options.repetitionPenalty = fields.number("repetitionPenalty", kPositive);
+  options.repetitionPenalty = fields.number("repetitionPenalty", {.least = 0.01, .most = 100});
   options.seed = static_cast<uint64_t>(fields.integer("seed"));
   return options;
 }
@@ -331,7 +334,8 @@ Napi::Value fromAdvance(Napi::Env env, const AdvanceResult& result, double milli
     set(entry, "id", static_cast<double>(row.id));
     entry.Set("tokens", tokens);
     entry.Set("logProbs", fromFloats(env, row.logProbs));
-    entry.Set("reason", row.stopped ? "stop" : "length");
+    static constexpr const char* reasons[] = {"stop", "length", "not-finite"};
+    entry.Set("reason", reasons[static_cast<int>(row.reason)]);
     finished.Set(static_cast<uint32_t>(i), entry);
   }
   object.Set("finished", finished);

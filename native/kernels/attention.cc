@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "kernels/blas.h"
+#include "kernels/parallel.h"
 
 namespace bt {
 
@@ -222,23 +223,20 @@ void attentionForward(const AttentionShape& shape, const T* q, const T* k, const
       for (int64_t first = 0; first < length; first += blockQueries) tasks.push_back({s, head, first});
     }
   }
-#pragma omp parallel for schedule(dynamic, 1)
-  for (size_t i = 0; i < tasks.size(); ++i) {
+  parallelTasks(static_cast<int64_t>(tasks.size()), [&](int64_t i) {
     const Task& task = tasks[i];
     const int64_t length = shape.cuSeqlens[task.sequence + 1] - shape.cuSeqlens[task.sequence];
     forwardBlock(shape, task.sequence, task.head,
                  Block(task.first, std::min(task.first + blockQueries, length), shape.window), q, k, v, out, logSumExp);
-  }
+  });
 }
 
 template <typename T>
 void attentionBackward(const AttentionShape& shape, const T* q, const T* k, const T* v, const T* out,
                        const float* logSumExp, const T* dOut, T* dq, T* dk, T* dv) {
-  const int64_t tasks = shape.sequences * shape.kvHeads;
-#pragma omp parallel for schedule(dynamic, 1)
-  for (int64_t i = 0; i < tasks; ++i) {
+  parallelTasks(shape.sequences * shape.kvHeads, [&](int64_t i) {
     backwardHead(shape, i / shape.kvHeads, i % shape.kvHeads, q, k, v, out, logSumExp, dOut, dq, dk, dv);
-  }
+  });
 }
 
 namespace {

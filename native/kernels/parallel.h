@@ -1,9 +1,11 @@
-// Splits rows among the OpenMP threads.
+// Splits rows and tasks among the OpenMP threads.
 #pragma once
 #include <omp.h>
 
 #include <algorithm>
 #include <cstdint>
+#include <exception>
+#include <mutex>
 
 namespace bt {
 
@@ -21,6 +23,24 @@ void parallelRows(int64_t rows, Work work) {
     const int64_t begin = rows * thread / threads, end = rows * (thread + 1) / threads;
     if (end > begin) work(begin, end);
   }
+}
+
+// Calls work(i) for each i in [0, tasks), whichever thread is free taking the next. What one throws is thrown again
+// here: an exception that left a parallel region would end the process.
+template <typename Work>
+void parallelTasks(int64_t tasks, Work work) {
+  std::exception_ptr failure;
+  std::mutex mutex;
+#pragma omp parallel for schedule(dynamic, 1)
+  for (int64_t i = 0; i < tasks; ++i) {
+    try {
+      work(i);
+    } catch (...) {
+      const std::lock_guard lock(mutex);
+      failure = std::current_exception();
+    }
+  }
+  if (failure) std::rethrow_exception(failure);
 }
 
 }  // namespace bt

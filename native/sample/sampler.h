@@ -26,11 +26,17 @@ struct SamplerPrompt {
   int64_t maxNewTokens = 0;
 };
 
+enum class Finish {
+  stop,      // a stop token
+  length,    // maxNewTokens
+  notFinite  // the logits became NaN or infinite, so that nothing more can be chosen
+};
+
 struct Finished {
   int64_t id = 0;
   std::vector<int32_t> tokens;  // without the stop token
   std::vector<float> logProbs;  // of each, and of the stop token last where one ended it; untempered, nats
-  bool stopped = false;         // false: ran into maxNewTokens
+  Finish reason = Finish::length;
 };
 
 struct AdvanceResult {
@@ -62,6 +68,7 @@ class Sampler {
   void decode(AdvanceResult& result);
   // Chooses a token for each running[i] from logits row i; moves the finished ones out.
   void take(std::vector<Running>& rows, const at::Tensor& logits, AdvanceResult& result);
+  void finish(Running row, Finish reason, AdvanceResult& result);
   void reset();
 
   std::shared_ptr<Model> model_;

@@ -14,8 +14,8 @@ export interface TextRow {
   source?: string
 }
 
-/** Why an output ended: end of turn, maxNewTokens, or nothing was written because the text is empty. */
-export type FinishReason = 'stop' | 'length' | 'empty'
+/** Why an output ended: end of turn, maxNewTokens, logits that became NaN or infinite, or an empty text. */
+export type FinishReason = 'stop' | 'length' | 'not-finite' | 'empty'
 
 /** One written row, as it stands in the output. */
 export interface GeneratedRow {

@@ -1,4 +1,5 @@
 // What a reader must know to read an evaluation's numbers right, in sentences.
+import { endings } from './text.js'
 import type { EvaluationRow, Measurements } from './types.js'
 import { rougeTokens } from './words.js'
 
@@ -51,7 +52,7 @@ function aboutScripts(truth: string[]): string[] {
 }
 
 function aboutFinish(rows: readonly EvaluationRow[]): string[] {
-  const known = rows.filter(({ finish }) => finish === 'stop' || finish === 'length').length
+  const known = rows.filter(({ finish }) => finish !== undefined && endings.has(finish)).length
   if (rows.length === 0 || known === rows.length) return []
   if (known === 0) return ['No row says how its output ended ("finish"): missing ends are not measured.']
   return [`${rows.length - known} of ${rows.length} rows do not say how their output ended.`]

@@ -4,6 +4,13 @@ import { copiedShare, type LeakFinder, loopShare, repeated4grams } from './healt
 import type { MetricName } from './types.js'
 import { splitSpaces, words } from './words.js'
 
+/** How a writer says that an output ended, and whether its end is missing. */
+export const endings: ReadonlyMap<string, 0 | 1> = new Map([
+  ['stop', 0],
+  ['length', 1],
+  ['not-finite', 1],
+])
+
 /** Columns of one text. Those called "known" count the rows that a rate is over. */
 const column = {
   known: 0,
@@ -39,9 +46,9 @@ export function textNumbers(
     out[column.copyRate] = copiedShare(tokens, words(given))
     out[column.copies] = out[column.copyRate]! > 0 ? 1 : 0
   }
-  if (finish === 'stop' || finish === 'length') {
+  if (finish !== undefined && endings.has(finish)) {
     out[column.finishKnown] = 1
-    out[column.missingEnd] = finish === 'length' ? 1 : 0
+    out[column.missingEnd] = endings.get(finish)!
   }
   out[column.words] = splitSpaces(text).length
   out[column.characters] = Array.from(text).length
