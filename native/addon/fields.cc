@@ -101,7 +101,9 @@ int64_t toInteger(Napi::Value value, const std::string& path, int64_t least, int
 
 std::string toText(Napi::Value value, const std::string& path) {
   if (!value.IsString()) refuse(path, "a string", value);
-  return value.As<Napi::String>().Utf8Value();
+  std::string text = value.As<Napi::String>().Utf8Value();
+  if (text.find('\0') != std::string::npos) refuse(path, "a string without NUL", value);
+  return text;
 }
 
 Napi::Array toArray(Napi::Value value, const std::string& path) {

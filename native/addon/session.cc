@@ -1,11 +1,14 @@
 #include "addon/session.h"
 
+#include <ATen/Context.h>
 #include <ATen/Parallel.h>
 #include <c10/core/GradMode.h>
 #include <c10/core/impl/DeviceGuardImplInterface.h>
 #include <sched.h>
 
 #include <algorithm>
+#include <cmath>
+#include <fstream>
 #include <mutex>
 
 #include "addon/exit.h"
@@ -15,16 +18,23 @@ namespace bt {
 
 namespace {
 
-// What this process may use: libtorch's own default (physical cores, OMP_NUM_THREADS), within the CPU affinity.
+// Processors that the CPU affinity and the control group's quota leave to this process.
+int usableProcessors() {
+  cpu_set_t set;
+  int count = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 4096;
+  std::ifstream quotaFile("/sys/fs/cgroup/cpu.max");  // "200000 100000", or "max 100000"
+  double quota = 0, period = 0;
+  if (quotaFile >> quota >> period && period > 0) count = std::min(count, static_cast<int>(std::ceil(quota / period)));
+  return std::max(count, 1);
+}
+
+// Libtorch's own default (physical cores, OMP_NUM_THREADS), within what this process may use.
 int defaultThreads() {
   static std::mutex mutex;
   static int threads = 0;  // asked once: a runtime with its own number changes libtorch's answer
   std::lock_guard lock(mutex);
   if (threads == 0) {
-    threads = at::get_num_threads();
-    cpu_set_t set;
-    if (sched_getaffinity(0, sizeof set, &set) == 0) threads = std::min(threads, CPU_COUNT(&set));
-    threads = std::max(threads, 1);
+    threads = std::max(std::min(at::get_num_threads(), usableProcessors()), 1);
   }
   return threads;
 }
@@ -33,9 +43,12 @@ int defaultThreads() {
 void prepareThread(c10::Device device, int threads) {
   const int standard = defaultThreads();
   at::get_num_threads();  // its first call on a thread would undo the next line later
-  at::set_num_threads(threads > 0 ? threads : standard);
+  // More threads than processors only wait for each other, and libgomp ends the process when it cannot start one.
+  at::set_num_threads(threads > 0 ? std::min(threads, usableProcessors()) : standard);
   c10::GradMode::set_enabled(false);
-  if (device.is_cuda()) c10::impl::getDeviceGuardImpl(c10::DeviceType::CUDA)->setDevice(device);
+  if (!device.is_cuda()) return;
+  at::globalContext().lazyInitDevice(c10::DeviceType::CUDA);
+  c10::impl::getDeviceGuardImpl(c10::DeviceType::CUDA)->setDevice(device);
 }
 
 }  // namespace

@@ -7,7 +7,11 @@ namespace bt {
 // Sets the flag that checkAbort() reads on this thread. The worker calls it once; null means never abort.
 void setAbortFlag(const std::atomic<bool>* flag);
 
+// This thread's flag, for work that runs elsewhere on its behalf (autograd's threads).
+const std::atomic<bool>* currentAbortFlag();
+
 // Throws Error BT_ABORTED when the flag is up. Cheap: one relaxed load.
 void checkAbort();
+void checkAbort(const std::atomic<bool>* flag);
 
 }  // namespace bt

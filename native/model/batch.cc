@@ -1,5 +1,7 @@
 #include "model/batch.h"
 
+#include <limits>
+
 #include "model/error.h"
 
 namespace bt {
@@ -9,6 +11,7 @@ namespace {
 }  // namespace
 
 void PackedBatch::validate(const ModelConfig& config) const {
+  if (tokens.size() > std::numeric_limits<int32_t>::max()) refuse("more tokens than 32 bits can count");
   const auto total = static_cast<int32_t>(tokens.size());
   if (total == 0) refuse("tokens is empty");
   if (cuSeqlens.size() != rows.size() + 1) {

@@ -32,7 +32,8 @@ at::Tensor LayerLora::add(const at::Tensor& out, Target target, const at::Tensor
   const LoraPair& pair = lora->pair(layer, target);
   if (!pair.a.defined()) return out;
   const at::Tensor mask = this->mask ? this->mask(target) : at::Tensor();
-  const at::Tensor input = mask.defined() ? x * mask.to(x.scalar_type()) : x;
+  // In FP32, rounded once: 1 / (1 - p) has no exact half-precision value.
+  const at::Tensor input = mask.defined() ? (x * mask).to(x.scalar_type()) : x;
   // Autocast brings the FP32 matrices to the activations' type where that is a half-precision one.
   return out + at::linear(at::linear(input, pair.a), pair.b) * lora->scale();
 }
@@ -85,6 +86,10 @@ at::Tensor windowMask(int64_t queries, int64_t keys, int64_t window, const at::T
 
 at::Tensor attend(const ModelConfig& config, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) {
   const int64_t queries = q.size(0), keys = k.size(0);
+  if (queries == 1 && config.slidingWindow > 0 && keys > config.slidingWindow) {
+    const int64_t from = keys - config.slidingWindow;
+    return attend(config, q, k.narrow(0, from, config.slidingWindow), v.narrow(0, from, config.slidingWindow));
+  }
   const bool windowed = config.slidingWindow > 0 && keys > config.slidingWindow;
   const bool causal = queries == keys && queries > 1 && !windowed;
   // One query at the end sees every key; several that are not all the keys, or a window, need a mask.

@@ -12,9 +12,9 @@ class Engine {
  public:
   virtual ~Engine() = default;
   // Final hidden states of the tokens before each scored one: [S, hidden] in the model's dtype. Valid until the next
-  // forward. Keeps what backward needs.
-  virtual at::Tensor forward(const PackedBatch& batch, const DropoutKey& dropout) = 0;
-  // Adds the LoRA gradients of the last forward, given d loss / d hidden, to lora.gradients.
+  // forward. keep: backward follows, and finds what it needs; without it, a forward takes the memory of one layer.
+  virtual at::Tensor forward(const PackedBatch& batch, const DropoutKey& dropout, bool keep) = 0;
+  // Adds the LoRA gradients of the last forward that kept, given d loss / d hidden, to lora.gradients.
   virtual void backward(const at::Tensor& gradHidden) = 0;
 };
 

@@ -69,8 +69,9 @@ class FusedEngine : public Engine {
     castWeights();
   }
 
-  at::Tensor forward(const PackedBatch& batch, const DropoutKey& dropout) override {
+  at::Tensor forward(const PackedBatch& batch, const DropoutKey& dropout, bool keep) override {
     const at::NoGradGuard noGrad;
+    keep_ = keep;
     batch.validate(config_);
     batch_ = &batch;
     dropout_ = dropout;
@@ -108,6 +109,8 @@ class FusedEngine : public Engine {
   }
 
  private:
+  // Which buffers layer l uses: its own where backward will follow, else those of every other layer.
+  int64_t place(int64_t l) const { return keep_ ? l : 0; }
   bool last(int64_t l) const { return l + 1 == config_.layers; }
   int64_t tokens() const { return batch_->tokenCount(); }
 
@@ -141,14 +144,13 @@ class FusedEngine : public Engine {
 
   bool adapted(int64_t l, Target target) const { return lora_.pair(l, target).a.defined(); }
 
-  // Dropout's mask over the rows that this target sees, in the model's dtype.
+  // Dropout's mask over the rows that this target sees, FP32.
   at::Tensor mask(int64_t l, Target target, int64_t rows) {
     const int64_t width = targetIn(config_, target);
     at::Tensor wide = arena_.get("mask", {tokens(), width}, at::kFloat, 0);
     dropoutMask(ptr<float>(wide), tokens(), width, places_.row.data(), places_.position.data(),
                 dropoutStream(dropout_, l, target), dropout_.p);
-    at::Tensor rowsOf = rows == tokens() ? wide : wide.index_select(0, predicting_);
-    return rowsOf.scalar_type() == scalarType<T> ? rowsOf : rowsOf.to(scalarType<T>);
+    return rows == tokens() ? wide : wide.index_select(0, predicting_);
   }
 
   at::Tensor dropped(int64_t l, Target target, const at::Tensor& x) {
@@ -163,7 +165,7 @@ class FusedEngine : public Engine {
     if (!adapted(l, target)) return;
     const LoraPair& pair = lora_.pair(l, target);
     at::Tensor& narrow = saved_[l].down[static_cast<int>(target)];
-    narrow = arena_.get(targetPath(target), {x.size(0), pair.a.size(0)}, l);
+    narrow = arena_.get(targetPath(target), {x.size(0), pair.a.size(0)}, place(l));
     at::mm_out(narrow, dropped(l, target, x), matrix(pair.a).t());
     at::addmm_out(out, out, narrow, matrix(pair.b).t(), 1, lora_.scale());
   }
@@ -205,7 +207,7 @@ class FusedEngine : public Engine {
     const int64_t rows = tokens(), hidden = config_.hiddenSize, inner = config_.intermediateSize;
     const int64_t q = config_.qSize(), kv = config_.kvSize();
     saved.x = x;
-    saved.inverse = arena_.get("inverse", {rows}, at::kFloat, l);
+    saved.inverse = arena_.get("inverse", {rows}, at::kFloat, place(l));
     at::Tensor normed = arena_.get("normed", {rows, hidden});
     norm(normed, saved.inverse, x, layer.inputNorm);
 
@@ -214,13 +216,13 @@ class FusedEngine : public Engine {
     loraForward(l, Target::q, normed, qkv.narrow(1, 0, q));
     loraForward(l, Target::k, normed, qkv.narrow(1, q, kv));
     loraForward(l, Target::v, normed, qkv.narrow(1, q + kv, kv));
-    saved.q = arena_.get("q", {rows, q}, l);
-    saved.k = arena_.get("k", {rows, kv}, l);
-    saved.v = arena_.get("v", {rows, kv}, l);
-    saved.logSumExp = arena_.get("logSumExp", {rows, config_.heads}, at::kFloat, l);
+    saved.q = arena_.get("q", {rows, q}, place(l));
+    saved.k = arena_.get("k", {rows, kv}, place(l));
+    saved.v = arena_.get("v", {rows, kv}, place(l));
+    saved.logSumExp = arena_.get("logSumExp", {rows, config_.heads}, at::kFloat, place(l));
     splitHeads(shape_, ptr<T>(qkv), ptr<float>(cos_), ptr<float>(sin_), ptr<T>(saved.q), ptr<T>(saved.k),
                ptr<T>(saved.v));
-    at::Tensor attended = arena_.get("attended", {rows, q}, l);
+    at::Tensor attended = arena_.get("attended", {rows, q}, place(l));
     attentionForward(shape_, ptr<T>(saved.q), ptr<T>(saved.k), ptr<T>(saved.v), ptr<T>(attended),
                      ptr<float>(saved.logSumExp));
     saved.attended = attended;
@@ -235,21 +237,21 @@ class FusedEngine : public Engine {
       attended = chosen;
     }
     const int64_t above = residual.size(0);
-    saved.mid = arena_.get("mid", {above, hidden}, l);
+    saved.mid = arena_.get("mid", {above, hidden}, place(l));
     at::addmm_out(saved.mid, residual, attended, layer.out.t());
     if (layer.outBias.defined()) saved.mid.add_(layer.outBias);
     loraForward(l, Target::o, attended, saved.mid);
 
-    saved.inverseMid = arena_.get("inverseMid", {above}, at::kFloat, l);
+    saved.inverseMid = arena_.get("inverseMid", {above}, at::kFloat, place(l));
     at::Tensor normedMid = arena_.get("normed", {above, hidden});
     norm(normedMid, saved.inverseMid, saved.mid, layer.postNorm);
-    saved.gateUp = arena_.get("gateUp", {above, 2 * inner}, l);
+    saved.gateUp = arena_.get("gateUp", {above, 2 * inner}, place(l));
     linearInto(saved.gateUp, normedMid, layer.gateUp, layer.gateUpBias);
     loraForward(l, Target::gate, normedMid, saved.gateUp.narrow(1, 0, inner));
     loraForward(l, Target::up, normedMid, saved.gateUp.narrow(1, inner, inner));
     at::Tensor inside = arena_.get("inside", {above, inner});
     siluGateForward(ptr<T>(inside), ptr<T>(saved.gateUp), above, inner);
-    at::Tensor out = arena_.get("x", {above, hidden}, l + 1);
+    at::Tensor out = arena_.get("x", {above, hidden}, keep_ ? l + 1 : (l + 1) % 2);
     at::addmm_out(out, saved.mid, inside, layer.down.t());
     if (layer.downBias.defined()) out.add_(layer.downBias);
     loraForward(l, Target::down, inside, out);
@@ -337,6 +339,7 @@ class FusedEngine : public Engine {
 
   // Of the batch under way.
   const PackedBatch* batch_ = nullptr;
+  bool keep_ = true;
   DropoutKey dropout_;
   Places places_;
   AttentionShape shape_{};

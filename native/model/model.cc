@@ -5,6 +5,7 @@
 #include <ATen/ops/from_blob.h>
 #include <ATen/ops/tensor.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <numbers>
@@ -13,7 +14,7 @@
 #include "kernels/dequant.h"
 #include "model/abort.h"
 #include "model/error.h"
-#include "model/mapped_file.h"
+#include "model/weight_file.h"
 
 namespace bt {
 
@@ -53,7 +54,7 @@ class Loader {
   Loader(const std::vector<std::string>& files, const std::vector<TensorEntry>& tensors, at::ScalarType dtype,
          at::Device device)
       : dtype_(dtype), device_(device), paths_(files) {
-    for (const auto& path : files) files_.push_back(std::make_unique<MappedFile>(path));
+    for (const auto& path : files) files_.push_back(std::make_unique<WeightFile>(path));
     for (const auto& entry : tensors) {
       if (!entries_.emplace(entry.name, &entry).second) {
         throw Error("BT_ARGUMENT", "tensor " + entry.name + " is listed twice");
@@ -62,22 +63,29 @@ class Loader {
   }
 
   at::Tensor load(const std::string& name, const std::vector<int64_t>& shape) {
+    const TensorEntry& entry = find(name, shape);
     at::Tensor host = at::empty(shape, at::TensorOptions().dtype(dtype_));
-    fill(name, host);
+    fill(entry, host);
     return finish(std::move(host));
   }
 
   // Several weights one below another in one tensor. All have `width` columns, or none (biases) when width is 0.
   at::Tensor stack(const std::vector<std::pair<std::string, int64_t>>& parts, int64_t width) {
+    const auto shapeOf = [width](int64_t rows) {
+      return width > 0 ? std::vector<int64_t>{rows, width} : std::vector<int64_t>{rows};
+    };
+    std::vector<const TensorEntry*> entries;
     int64_t rows = 0;
-    for (const auto& part : parts) rows += part.second;
-    const std::vector<int64_t> shape = width > 0 ? std::vector<int64_t>{rows, width} : std::vector<int64_t>{rows};
-    at::Tensor host = at::empty(shape, at::TensorOptions().dtype(dtype_));
-    int64_t row = 0;
     for (const auto& [name, count] : parts) {
-      at::Tensor part = host.narrow(0, row, count);
-      fill(name, part);
-      row += count;
+      entries.push_back(&find(name, shapeOf(count)));
+      rows += count;
+    }
+    at::Tensor host = at::empty(shapeOf(rows), at::TensorOptions().dtype(dtype_));
+    int64_t row = 0;
+    for (size_t i = 0; i < parts.size(); ++i) {
+      at::Tensor part = host.narrow(0, row, parts[i].second);
+      fill(*entries[i], part);
+      row += parts[i].second;
     }
     return finish(std::move(host));
   }
@@ -85,63 +93,71 @@ class Loader {
   int64_t bytes() const { return bytes_; }
 
  private:
-  const TensorEntry& find(const std::string& name, at::IntArrayRef shape) {
+  // The table's entry of this name, checked against the wanted shape and against its file.
+  const TensorEntry& find(const std::string& name, const std::vector<int64_t>& shape) {
     const auto found = entries_.find(name);
     if (found == entries_.end()) throw Error("BT_TENSOR_MISSING", "tensor " + name + " is not in the model's files");
     const TensorEntry& entry = *found->second;
-    if (at::IntArrayRef(entry.shape) != shape) {
+    if (entry.shape != shape) {
       throw Error("BT_TENSOR_SHAPE", "tensor " + name + " has shape " + shapeText(entry.shape) +
-                                         "; the configuration asks for " + shapeText(shape.vec()));
+                                         "; the configuration asks for " + shapeText(shape));
     }
-    return entry;
-  }
-
-  void fill(const std::string& name, at::Tensor into) {
-    checkAbort();
-    const TensorEntry& entry = find(name, into.sizes());
     if (entry.file < 0 || entry.file >= static_cast<int64_t>(files_.size())) {
       throw Error("BT_TENSOR_OUT_OF_RANGE", "tensor " + name + " names file " + std::to_string(entry.file) + " of " +
                                                 std::to_string(files_.size()));
     }
-    const MappedFile& file = *files_[entry.file];
-    const int64_t needed = storedBytes(entry, into.numel());
+    int64_t elements = 1;
+    for (const int64_t size : shape) elements *= size;
+    const int64_t needed = storedBytes(entry, elements), size = files_[entry.file]->size();
     if (entry.byteLength != needed) {
       throw Error("BT_TENSOR_SHAPE", "tensor " + name + " has " + std::to_string(entry.byteLength) + " bytes; " +
                                          entry.type + " " + shapeText(entry.shape) + " takes " +
                                          std::to_string(needed));
     }
-    if (entry.offset < 0 || entry.offset > file.size() || needed > file.size() - entry.offset) {
+    if (entry.offset < 0 || entry.offset > size || needed > size - entry.offset) {
       throw Error("BT_TENSOR_OUT_OF_RANGE", paths_[entry.file] + ": tensor " + name + " ends at byte " +
                                                 std::to_string(entry.offset + needed) + " of a file of " +
-                                                std::to_string(file.size()));
+                                                std::to_string(size));
     }
-    copy(entry, file.data() + entry.offset, into);
-    file.release(entry.offset, needed);
+    return entry;
   }
 
-  void copy(const TensorEntry& entry, const uint8_t* source, at::Tensor& into) {
-    const at::ScalarType plain = plainType(entry.type);
-    at::Tensor stored;
-    if (plain != at::ScalarType::Undefined) {
-      // The header of a safetensors file leaves data unaligned to its type at times; x86 reads it all the same.
-      stored = at::from_blob(const_cast<uint8_t*>(source), entry.shape, at::TensorOptions().dtype(plain));
-    } else if (dtype_ == at::kFloat && entry.interleavedHeads == 0) {
-      dequantize(entry.type, source, into.data_ptr<float>(), into.numel());
+  // Reads, expands and converts in pieces, so that loading takes little more memory than the weights themselves.
+  void fill(const TensorEntry& entry, at::Tensor into) {
+    checkAbort();
+    const WeightFile& file = *files_[entry.file];
+    if (plainType(entry.type) == dtype_ && entry.interleavedHeads == 0) {
+      file.read(entry.offset, entry.byteLength, into.data_ptr());
       return;
-    } else {
-      stored = at::empty(entry.shape, at::kFloat);
-      dequantize(entry.type, source, stored.data_ptr<float>(), stored.numel());
     }
-    if (entry.interleavedHeads > 0) {
-      // (head, pair, {even, odd}, ...) -> (head, {even, odd}, pair, ...)
-      const int64_t heads = entry.interleavedHeads, rows = entry.shape[0];
-      if (rows % (2 * heads) != 0) {
-        throw Error("BT_TENSOR_SHAPE", "tensor " + entry.name + ": " + std::to_string(rows) +
-                                           " rows do not divide into " + std::to_string(heads) + " rotary heads");
+    at::Tensor whole = entry.interleavedHeads > 0 ? at::empty(entry.shape, at::kFloat) : into;
+    at::Tensor flat = whole.view(-1);
+    const bool blocks = isBlockType(entry.type);
+    const int64_t unit = blocks ? blockElements(entry.type) : 1, total = flat.numel(), step = int64_t{1} << 20;
+    const int64_t bytes = entry.byteLength / (total / unit);  // of one block or element
+    std::vector<uint8_t> raw(static_cast<size_t>(std::min(step, total) / unit * bytes));
+    at::Tensor wide = at::empty({std::min(step, total)}, at::kFloat);
+    for (int64_t begin = 0; begin < total; begin += step) {
+      const int64_t count = std::min(step, total - begin);
+      file.read(entry.offset + begin / unit * bytes, count / unit * bytes, raw.data());
+      if (blocks) {
+        dequantize(entry.type, raw.data(), wide.data_ptr<float>(), count);
+        flat.narrow(0, begin, count).copy_(wide.narrow(0, 0, count));
+      } else {
+        flat.narrow(0, begin, count).copy_(at::from_blob(raw.data(), {count}, plainType(entry.type)));
       }
-      stored = stored.reshape({heads, rows / heads / 2, 2, -1}).transpose(1, 2).reshape(entry.shape);
     }
-    into.copy_(stored);
+    if (entry.interleavedHeads > 0) into.copy_(rotateHalfOrder(entry, whole));
+  }
+
+  // (head, pair, {even, odd}, ...) -> (head, {even, odd}, pair, ...)
+  static at::Tensor rotateHalfOrder(const TensorEntry& entry, const at::Tensor& stored) {
+    const int64_t heads = entry.interleavedHeads, rows = entry.shape[0];
+    if (rows % (2 * heads) != 0) {
+      throw Error("BT_TENSOR_SHAPE", "tensor " + entry.name + ": " + std::to_string(rows) +
+                                         " rows do not divide into " + std::to_string(heads) + " rotary heads");
+    }
+    return stored.reshape({heads, rows / heads / 2, 2, -1}).transpose(1, 2).reshape(entry.shape);
   }
 
   at::Tensor finish(at::Tensor host) {
@@ -152,7 +168,7 @@ class Loader {
   at::ScalarType dtype_;
   at::Device device_;
   const std::vector<std::string>& paths_;
-  std::vector<std::unique_ptr<MappedFile>> files_;
+  std::vector<std::unique_ptr<WeightFile>> files_;
   std::unordered_map<std::string, const TensorEntry*> entries_;
   int64_t bytes_ = 0;
 };
@@ -227,7 +243,9 @@ Model::Model(const ModelConfig& config, const std::vector<std::string>& files, c
 
 std::pair<at::Tensor, at::Tensor> Model::rotary(int64_t length) {
   if (!cos_.defined() || cos_.size(0) < length) {
-    const int64_t rows = std::max<int64_t>(length, 512), half = config_.headDim / 2;
+    // Doubled, so that decoding does not make it anew at every step.
+    const int64_t rows = std::max({length, int64_t{512}, cos_.defined() ? 2 * cos_.size(0) : int64_t{0}});
+    const int64_t half = config_.headDim / 2;
     const std::vector<double> frequencies = inverseFrequencies(config_);
     at::Tensor cosine = at::empty({rows, half}, at::kFloat), sine = at::empty({rows, half}, at::kFloat);
     float *c = cosine.data_ptr<float>(), *s = sine.data_ptr<float>();

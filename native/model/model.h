@@ -22,7 +22,7 @@ struct DecoderLayer {
 
 class Model {
  public:
-  // Maps the files, checks every table entry against them, and copies, expands or converts each weight to `dtype`.
+  // Checks every table entry against its file, and reads, expands and converts each weight to `dtype`.
   // Throws BT_TENSOR_MISSING, BT_TENSOR_SHAPE, BT_TENSOR_OUT_OF_RANGE, BT_IO. Worker thread only.
   Model(const ModelConfig& config, const std::vector<std::string>& files, const std::vector<TensorEntry>& tensors,
         at::ScalarType dtype, at::Device device);

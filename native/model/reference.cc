@@ -50,6 +50,9 @@ at::Tensor referenceForward(Model& model, const Lora* lora, const PackedBatch& b
   at::Tensor x = at::embedding(model.embedding, toTensor(batch.tokens, model.device()));
   for (int64_t l = 0; l < config.layers; ++l) {
     checkAbort();
+    if (x.requires_grad()) {  // backward looks at the flag between layers too
+      x.register_hook([flag = currentAbortFlag()](const at::Tensor&) { checkAbort(flag); });
+    }
     const DecoderLayer& layer = model.layers[l];
     const LayerLora adapter{lora, l, dropoutMasks(config, dropout, places, l, model.device())};
     const Heads heads = project(config, layer, adapter, rmsNorm(x, layer.inputNorm, config.rmsNormEps), cos, sin);

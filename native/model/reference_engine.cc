@@ -1,5 +1,7 @@
 #include <ATen/core/grad_mode.h>
 
+#include <utility>
+
 #include "model/engine.h"
 
 namespace bt {
@@ -10,15 +12,16 @@ class ReferenceEngine : public Engine {
  public:
   ReferenceEngine(Model& model, Lora& lora) : model_(model), lora_(lora) {}
 
-  at::Tensor forward(const PackedBatch& batch, const DropoutKey& dropout) override {
-    const at::AutoGradMode gradients(true);
+  at::Tensor forward(const PackedBatch& batch, const DropoutKey& dropout, bool keep) override {
+    const at::AutoGradMode gradients(keep);
+    hidden_ = at::Tensor();  // a graph left by a step that failed is freed before the next one is built
     hidden_ = referenceForward(model_, &lora_, batch, dropout);
     return hidden_.detach();
   }
 
   void backward(const at::Tensor& gradHidden) override {
-    hidden_.backward(gradHidden);
-    hidden_ = at::Tensor();
+    const at::Tensor hidden = std::exchange(hidden_, at::Tensor());
+    hidden.backward(gradHidden);
   }
 
  private:

@@ -9,11 +9,11 @@
 #include <ATen/ops/zeros.h>
 #include <ATen/ops/zeros_like.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "model/abort.h"
 #include "model/error.h"
-#include "model/reference.h"
 #include "train/loss.h"
 #include "train/targets.h"
 
@@ -59,7 +59,7 @@ double Trainer::backward(const std::vector<PackedBatch>& microBatches, int64_t s
   for (const PackedBatch& batch : microBatches) {
     checkAbort();
     if (batch.scored.empty()) continue;
-    const at::Tensor hidden = engine_->forward(batch, dropout);
+    const at::Tensor hidden = engine_->forward(batch, dropout, /*keep=*/true);
     const ScoredLoss loss = scoredLoss(hidden, model_->head, targetsOf(batch), lossScale / total);
     lossSum += loss.lossSum;
     engine_->backward(loss.gradHidden);
@@ -101,7 +101,8 @@ StepResult Trainer::step(const std::vector<PackedBatch>& microBatches, double le
     at::Tensor tracker = at::full({1}, growthTracker_, options.dtype(at::kInt));
     overflowed.fill_(result.skipped ? 1 : 0);
     at::_amp_update_scale_(scale, tracker, overflowed, 2.0, 0.5, options_.growthInterval);
-    scale_ = scale.item<float>();
+    // Never 0, which would ask for no gradient at all.
+    scale_ = std::max(scale.item<float>(), 0x1p-24f);
     growthTracker_ = tracker.item<int32_t>();
   }
   result.scale = scale_;
@@ -111,7 +112,7 @@ StepResult Trainer::step(const std::vector<PackedBatch>& microBatches, double le
 EvaluateResult Trainer::evaluate(const PackedBatch& batch) {
   const at::NoGradGuard noGrad;
   if (batch.scored.empty()) return {};
-  const at::Tensor hidden = fused_ ? engine_->forward(batch, {}) : referenceForward(*model_, lora_.get(), batch, {});
+  const at::Tensor hidden = engine_->forward(batch, {}, /*keep=*/false);
   return {scoredLoss(hidden, model_->head, targetsOf(batch), 0).lossSum, static_cast<int64_t>(batch.scored.size())};
 }
 
@@ -130,6 +131,7 @@ void Trainer::restore(const TrainerState& state) {
   fromHost(expAvg_, state.expAvg);
   fromHost(expAvgSq_, state.expAvgSq);
   optimizerStep_ = state.optimizerStep;
+  if (!options_.scaled) return;
   scale_ = state.scale;
   growthTracker_ = state.growthTracker;
 }

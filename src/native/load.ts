@@ -130,8 +130,9 @@ function openLibtorch(
     () => loader.openLibraries([join(lib, 'libc10.so'), join(lib, 'libtorch_cpu.so')]),
     `The libraries of ${libtorch.path} do not open. ${setupRemedy}`,
   )
-  // Before the core asks for CUDA for the first time: libtorch keeps its first answer.
-  if (device === 'cpu' || !libtorch.cuda || (device === 'auto' && !driverPresent())) return { torch }
+  // Before the core asks for CUDA for the first time, since libtorch keeps its first answer; so also for a runtime on the
+  // CPU, which another one on the GPU may follow.
+  if (!libtorch.cuda || (device !== 'cuda' && !driverPresent())) return { torch }
   try {
     loader.openLibraries([join(lib, 'libtorch_cuda.so')])
     return { torch }
