@@ -1,5 +1,5 @@
 // Small tensors in and out of .safetensors files: adapters, optimizer state, checks. A model's weights never come
-// through here: they are mapped by the native side.
+// through here: the native side reads them.
 import { open } from 'node:fs/promises'
 import { BtError } from '../errors.js'
 import { writeAtomic } from '../files.js'

@@ -324,7 +324,7 @@ describe('weights that are not what the table says', () => {
     expect(error.message).toContain('weights.bin')
   })
   test('an empty file', async () => {
-    expect((await load((options) => truncateSync(options.files[0]!, 0))).code).toBe('BT_IO')
+    expect((await load((options) => truncateSync(options.files[0]!, 0))).code).toBe('BT_TENSOR_OUT_OF_RANGE')
   })
   test('a file that is not there', async () => {
     const error = await load((options) => (options.files = ['/nonexistent/weights.bin']))
