@@ -19,7 +19,7 @@ const filesUnder = (folder: string) =>
 /** Where a run keeps complete wheels: a set-up that finds all of them there needs no pip. */
 const kept = (version: string, device = 'cpu') =>
   join(place.root, 'cache', 'downloads', `libtorch-${version}-${device}`)
-const withoutPip = () => ({ ...place.env, PATH: '' })
+const withoutPip = (): NodeJS.ProcessEnv => ({ ...place.env, PATH: '' })
 const cached = () =>
   readdirSync(join(place.root, 'cache')).filter((name) => name !== 'downloads' && name !== 'libtorch-chosen')
 
