@@ -15,7 +15,10 @@ export interface ModelSource {
   files: string[]
   tensors: TensorEntry[]
   tokenizer: TokenizerSource
-  /** Hex SHA-256 over configuration, tensor table and tokenizer: tells two models apart without reading the weights. */
+  /**
+   * Hex SHA-256 over configuration, tensor table, tokenizer and the first 4 KB of each tensor: tells two models apart
+   * without reading all weights.
+   */
   hash: string
   /** Weights in the model (tied ones once). */
   parameters: number

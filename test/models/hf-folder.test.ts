@@ -1,4 +1,4 @@
-import { copyFile, mkdir, rename, rm, writeFile } from 'node:fs/promises'
+import { copyFile, mkdir, open, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { openModel } from '../../src/models/open.js'
@@ -58,6 +58,16 @@ describe('a folder that transformers saved', () => {
       openModel(await modelFolder(llama!, { files: { 'chat_template.jinja': '{{ x }}' } })),
     ])
     expect(new Set(hashes.map(({ hash }) => hash)).size).toBe(3)
+  })
+
+  test('has another hash once its weights were changed in place', async () => {
+    const folder = await modelFolder(llama!)
+    const before = await openModel(folder)
+    const last = before.tensors.at(-1)!
+    const file = await open(before.files[0]!, 'r+')
+    await file.write(Buffer.from([1]), 0, 1, last.offset)
+    await file.close()
+    expect((await openModel(folder)).hash).not.toBe(before.hash)
   })
 })
 
