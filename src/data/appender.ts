@@ -9,7 +9,7 @@ export interface JsonlAppender {
   readonly path: string
   /** Complete rows that were there on opening. */
   readonly rows: number
-  /** Their `id` values in order (undefined for a row without one). */
+  /** Their keys in order: by default their `id` (undefined for a row without one). */
   readonly ids: readonly unknown[]
   /** Bytes of a half-written last line that were cut off on opening. */
   readonly cutBytes: number
@@ -30,10 +30,10 @@ const syncEvery = 1000
 /**
  * Opens a JSONL file for appending, and makes it (and its folder) where there is none. A last line that is not
  * complete is cut off: it is all that a kill can leave. One writer at a time: the caller holds the lock.
- * @param key name of the column to collect in `ids`
+ * @param key what to collect of each row in `ids`
  * @throws {BtError} BT_OUTPUT_DAMAGED when another line is not a JSON object (then it is not our file: nothing is cut)
  */
-export async function openJsonlAppender(path: string, key = 'id'): Promise<JsonlAppender> {
+export async function openJsonlAppender(path: string, key: RowKey = ({ id }) => id): Promise<JsonlAppender> {
   await mkdir(dirname(path), { recursive: true })
   const file = await open(path, 'a+')
   try {
@@ -49,6 +49,8 @@ export async function openJsonlAppender(path: string, key = 'id'): Promise<Jsonl
   }
 }
 
+type RowKey = (row: Record<string, unknown>) => unknown
+
 interface Found {
   ids: unknown[]
   /** Length of the complete lines. */
@@ -56,7 +58,7 @@ interface Found {
   cutBytes: number
 }
 
-async function completeRows(path: string, key: string): Promise<Found> {
+async function completeRows(path: string, key: RowKey): Promise<Found> {
   const ids: unknown[] = []
   let bytes = 0
   let rest: Buffer[] = []
@@ -64,7 +66,7 @@ async function completeRows(path: string, key: string): Promise<Found> {
     let start = 0
     for (let end = chunk.indexOf(10); end >= 0; end = chunk.indexOf(10, start)) {
       const line = Buffer.concat([...rest, chunk.subarray(start, end)])
-      ids.push(parseRow(line, path, ids.length + 1)[key])
+      ids.push(key(parseRow(line, path, ids.length + 1)))
       bytes += line.length + 1
       rest = []
       start = end + 1

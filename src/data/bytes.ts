@@ -88,7 +88,8 @@ function parquetNeedsFile(name: string): BtError {
   })
 }
 
-async function checkFile(path: string): Promise<void> {
+/** @throws {BtError} BT_DATA_FILE when there is no file to read */
+export async function checkFile(path: string): Promise<void> {
   try {
     const found = await stat(path)
     if (!found.isDirectory()) return

@@ -1,4 +1,4 @@
-// One writer an output: flock(2) on the output file or folder itself, so that a killed process leaves no stale lock.
+// One writer an output: flock(2) on a file, so that a killed process leaves no stale lock.
 import { open } from 'node:fs/promises'
 import { BtError } from '../errors.js'
 import { lockFile } from '../native/runtime.js'
@@ -8,11 +8,13 @@ export interface Lock {
 }
 
 /**
- * Locks a file (made when absent) or a folder until release() or the end of the process.
+ * Locks a file (made when absent) until release() or the end of the process. It is opened for writing: network file
+ * systems lock nothing else, folders least of all.
+ * @param output what it stands for, for the message
  * @throws {BtError} BT_LOCKED when another process holds it
  */
-export async function lockPath(path: string, kind: 'file' | 'folder'): Promise<Lock> {
-  const file = await open(path, kind === 'file' ? 'a' : 'r')
+export async function lockPath(path: string, output: string): Promise<Lock> {
+  const file = await open(path, 'a')
   let locked = false
   try {
     locked = lockFile(file.fd)
@@ -20,7 +22,7 @@ export async function lockPath(path: string, kind: 'file' | 'folder'): Promise<L
     if (!locked) await file.close()
   }
   if (locked) return { release: () => file.close() }
-  throw new BtError('BT_LOCKED', `${path} is being written by another process`, {
+  throw new BtError('BT_LOCKED', `${output} is being written by another process`, {
     remedy: 'Wait until it ends, or choose another --output.',
   })
 }

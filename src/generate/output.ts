@@ -2,14 +2,17 @@
 // A .json output is made from a JSONL work log at the end. Knows nothing of models.
 import { mkdir, readFile, rm, stat, truncate } from 'node:fs/promises'
 import { dirname, extname, resolve } from 'node:path'
-import { openJsonlAppender, writeJsonFromJsonl } from '../data/appender.js'
+import { type JsonlAppender, openJsonlAppender, writeJsonFromJsonl } from '../data/appender.js'
 import { BtError, hasCode } from '../errors.js'
-import { writeFileAtomic } from '../files.js'
+import { sha256, writeFileAtomic } from '../files.js'
 import { lockPath } from './lock.js'
 import type { GeneratedRow } from './types.js'
 
-/** Everything that the rows are a function of, but the input: name and value, as a person reads them. */
-export type Fingerprint = Record<string, string | number | boolean | null>
+/**
+ * Everything that the rows are a function of, but the input: name and value, as a person reads them. A value that is
+ * not known yet is undefined, and agrees with any.
+ */
+export type Fingerprint = Record<string, string | number | boolean | null | undefined>
 
 /** Content of OUTPUT.meta.json. */
 interface Meta {
@@ -29,15 +32,32 @@ export interface OutputOptions {
   input: string
   limit?: number
   force: boolean
+  /** Column that holds the text that was given. */
+  given: 'instruction' | 'response'
+}
+
+/** An output that this process alone may write, untouched yet. */
+export interface ReservedOutput {
+  /**
+   * Takes up the rows that are there or, with force, drops them.
+   * @throws {BtError} as reserveOutput, which did not know the whole fingerprint; BT_OUTPUT_DAMAGED
+   */
+  open(fingerprint: Fingerprint): Promise<OutputFile>
+  /** Closes what was opened and gives the lock back. */
+  release(): Promise<void>
 }
 
 export interface OutputFile {
-  /** Ids of the rows that are there, in order. */
-  readonly ids: readonly unknown[]
+  /** rowKey() of the rows that are there, in order. */
+  readonly keys: readonly unknown[]
   append(row: GeneratedRow): Promise<void>
   /** Marks the output as complete; makes the .json. */
   finish(): Promise<void>
-  close(): Promise<void>
+}
+
+/** Tells rows apart by id and given text: 16 hex digits. */
+export function rowKey(id: unknown, text: unknown): string {
+  return sha256(JSON.stringify([id, text])).slice(0, 16)
 }
 
 /** Rows of an output that is complete for this very input, else undefined. Costs no lock and reads no input. */
@@ -52,30 +72,42 @@ export async function finishedRows(path: string, options: OutputOptions): Promis
 }
 
 /**
- * Opens an output: "-" for stdout, .jsonl, or .json with its work log beside it.
+ * Locks an output and looks whether it can be written: "-" for stdout, .jsonl, or .json with its work log beside it.
  * @throws {BtError} BT_LOCKED, BT_OUTPUT_CHANGED when its rows were made with other options or, for a finished .json,
- * another input; BT_OUTPUT_EXISTS when it is not ours; BT_OUTPUT_DAMAGED; BT_USAGE for another ending
+ * another input; BT_OUTPUT_EXISTS when it is not ours; BT_USAGE for another ending
  */
-export async function openOutput(path: string, options: OutputOptions): Promise<OutputFile> {
-  if (path === '-') return standardOutput()
+export async function reserveOutput(path: string, options: OutputOptions): Promise<ReservedOutput> {
+  if (path === '-') return { open: async () => standardOutput(), release: async () => undefined }
   const log = logOf(path)
   await mkdir(dirname(path), { recursive: true })
-  const lock = await lockPath(log, 'file')
-  try {
-    const files = await openLocked(path, log, options)
-    return {
-      ...files,
-      async close() {
-        try {
-          await files.close()
-        } finally {
-          await lock.release()
-        }
-      },
+  const isNew = !(await exists(log))
+  const lock = await lockPath(log, path)
+  let opened: JsonlAppender | undefined
+  const release = async () => {
+    try {
+      await opened?.close()
+      // The lock made an empty file: nothing came of it.
+      if (isNew && !opened) await rm(log, { force: true })
+    } finally {
+      await lock.release()
     }
+  }
+  try {
+    if (!options.force) await refuseUnfit(path, log, options.fingerprint)
   } catch (error) {
-    await lock.release()
+    await release()
     throw error
+  }
+  return {
+    async open(fingerprint) {
+      if (options.force) await empty(path, log)
+      else await refuseUnfit(path, log, fingerprint)
+      const input = await stampOf(options)
+      await writeMeta(path, { version: options.version, fingerprint, input, finished: false })
+      opened = await openJsonlAppender(log, (row) => rowKey(row.id, row[options.given]))
+      return outputFile(path, log, opened, { version: options.version, fingerprint, input })
+    },
+    release,
   }
 }
 
@@ -87,20 +119,18 @@ function logOf(path: string): string {
   throw new BtError('BT_USAGE', `--output ${path}: the name ends in neither .jsonl nor .json`)
 }
 
-async function openLocked(path: string, log: string, options: OutputOptions): Promise<OutputFile> {
-  const { version, fingerprint } = options
-  if (options.force) await empty(path, log)
+/** Rows that are there must be ours and made as those to come will be. */
+async function refuseUnfit(path: string, log: string, fingerprint: Fingerprint): Promise<void> {
   const meta = await readMeta(path)
   if (meta) refuseOther(path, meta.fingerprint, fingerprint)
   else if ((await sizeOf(path)) > 0 || (await sizeOf(log)) > 0) throw foreign(path)
   if (meta?.finished && path !== log) throw await otherInput(path, log)
+}
 
-  const input = await stampOf(options)
-  await writeMeta(path, { version, fingerprint, input, finished: false })
-  const appender = await openJsonlAppender(log)
+function outputFile(path: string, log: string, appender: JsonlAppender, meta: Omit<Meta, 'finished'>): OutputFile {
   let rows = appender.rows
   return {
-    ids: appender.ids,
+    keys: appender.ids,
     append(row) {
       rows++
       return appender.append([row])
@@ -108,10 +138,9 @@ async function openLocked(path: string, log: string, options: OutputOptions): Pr
     async finish() {
       await appender.sync()
       if (path !== log) await writeJsonFromJsonl(log, path)
-      await writeMeta(path, { version, fingerprint, input, finished: true, rows })
+      await writeMeta(path, { ...meta, finished: true, rows })
       if (path !== log) await rm(log)
     },
-    close: () => appender.close(),
   }
 }
 
@@ -123,7 +152,8 @@ async function empty(path: string, log: string): Promise<void> {
 }
 
 function refuseOther(path: string, before: Fingerprint, now: Fingerprint): void {
-  const names = Object.keys({ ...before, ...now }).filter((name) => before[name] !== now[name])
+  const unknown = (name: string) => name in now && now[name] === undefined
+  const names = Object.keys({ ...before, ...now }).filter((name) => before[name] !== now[name] && !unknown(name))
   if (names.length === 0) return
   const changes = names.map((name) => `${name} ${before[name] ?? 'not set'}, not ${now[name] ?? 'not set'}`)
   throw new BtError('BT_OUTPUT_CHANGED', `the rows in ${path} were made with ${changes.join('; ')}`, {
@@ -137,9 +167,9 @@ function foreign(path: string): BtError {
   })
 }
 
-/** A finished .json has no work log to add to; the lock made an empty one. */
+/** A finished .json has no work log to add to; one that a kill left holds nothing more. */
 async function otherInput(path: string, log: string): Promise<BtError> {
-  await rm(log)
+  await rm(log, { force: true })
   return new BtError('BT_OUTPUT_CHANGED', `${path} is finished, and was made from another input or --limit`, {
     remedy: 'Choose another --output, or --force to start over. A .jsonl output can be added to.',
   })
@@ -186,12 +216,11 @@ async function exists(path: string): Promise<boolean> {
 /** Rows to a pipe: nothing to go on with, nothing to lock. Waits while the reader is slow. */
 function standardOutput(): OutputFile {
   return {
-    ids: [],
+    keys: [],
     append: (row) =>
       new Promise((done, fail) => {
         process.stdout.write(`${JSON.stringify(row)}\n`, (error) => (error ? fail(error) : done()))
       }),
     finish: async () => undefined,
-    close: async () => undefined,
   }
 }

@@ -1,4 +1,5 @@
 // Generation from options to rows: loads, takes up an unfinished output, and hands on what sample.ts writes.
+import { checkFile } from '../data/bytes.js'
 import type { DropCount } from '../data/types.js'
 import { BtError } from '../errors.js'
 import { resolveOptions } from '../fields.js'
@@ -9,7 +10,7 @@ import { readInput } from './input.js'
 import { type Located, loadSampler, locate } from './load.js'
 import type { Machine } from './machine.js'
 import { type GenerateInput, type GenerateOptions, generateSchema } from './options.js'
-import { type Fingerprint, finishedRows, type OutputFile, openOutput } from './output.js'
+import { type Fingerprint, finishedRows, type ReservedOutput, reserveOutput, rowKey } from './output.js'
 import { sampleRows } from './sample.js'
 import type { GeneratedRow, GenerateSummary, TextRow } from './types.js'
 
@@ -49,27 +50,29 @@ export async function* generate(
 ): AsyncGenerator<GeneratedRow, GenerateSummary> {
   const options = resolveOptions(generateSchema, input)
   const located = await locate(options, control)
+  if (options.input !== '-') await checkFile(options.input)
   const outputOptions = {
     ...options,
     version: packageVersion(),
-    fingerprint: fingerprintOf(options, located),
+    fingerprint: fingerprintOf(options, located, options.precision === 'auto' ? undefined : options.precision),
+    given: located.template.task === 'backward' ? ('response' as const) : ('instruction' as const),
   }
   if (options.output) {
     const rows = await finishedRows(options.output, outputOptions)
     if (rows !== undefined) return { ...nothing(options), rows, alreadyDone: true }
   }
-  const output = options.output ? await openOutput(options.output, outputOptions) : undefined
+  const reserved = options.output ? await reserveOutput(options.output, outputOptions) : undefined
   try {
-    return yield* write(options, located, output, control)
+    return yield* write(options, located, reserved, control)
   } finally {
-    await output?.close()
+    await reserved?.release()
   }
 }
 
 async function* write(
   options: GenerateOptions,
   located: Located,
-  output: OutputFile | undefined,
+  reserved: ReservedOutput | undefined,
   control: GenerateControl,
 ): AsyncGenerator<GeneratedRow, GenerateSummary> {
   const started = performance.now()
@@ -78,7 +81,8 @@ async function* write(
   control.abort?.addEventListener('abort', leave)
   try {
     const { template, tokenizer } = located
-    const done = output?.ids ?? []
+    const output = await reserved?.open(fingerprintOf(options, located, machine.precision))
+    const done = output?.keys ?? []
     control.onStart?.({ ...startOf(located, machine), rowsDone: done.length })
     const source = readInput({ ...options, task: template.task })
     const rows = afterDone(source.rows, done, options)
@@ -122,7 +126,7 @@ async function* afterDone(
   for await (const row of rows) {
     read++
     if (row.index >= done.length) yield row
-    else if (row.id !== done[row.index]) {
+    else if (rowKey(row.id, row.text) !== done[row.index]) {
       throw new BtError(
         'BT_INPUT_CHANGED',
         `row ${row.index + 1} of ${input} is not the one that ${output} has there`,
@@ -151,8 +155,12 @@ function startOf({ source, adapter, template }: Located, machine: Machine): Omit
   }
 }
 
-/** What the rows depend on beside the input. */
-function fingerprintOf(options: GenerateOptions, { source, adapter, template }: Located): Fingerprint {
+/** What the rows depend on beside the input. Which precision "auto" is, the machine says. */
+function fingerprintOf(
+  options: GenerateOptions,
+  { source, adapter, template }: Located,
+  precision: Machine['precision'] | undefined,
+): Fingerprint {
   const { temperature, topP, topK, minP, repetitionPenalty, maxNewTokens, maxTokens, seed } = options
   const sampled: Fingerprint =
     options.greedy || temperature === 0 ? { temperature: 0 } : { temperature, topP, topK, minP, seed }
@@ -165,7 +173,7 @@ function fingerprintOf(options: GenerateOptions, { source, adapter, template }: 
     repetitionPenalty,
     maxNewTokens,
     maxTokens,
-    precision: options.precision,
+    precision,
   }
 }
 
@@ -191,6 +199,6 @@ function count(summary: GenerateSummary, row: GeneratedRow): void {
   summary.written++
   summary.tokens += row.tokens
   if (row.cut > 0) summary.cut++
-  if (row.finish === 'length') summary.unfinished++
+  if (row.finish === 'length' || row.finish === 'not-finite') summary.unfinished++
   if (row.finish === 'empty') summary.empty++
 }

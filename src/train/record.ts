@@ -4,6 +4,9 @@ import { readdir, readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { BtError, hasCode } from '../errors.js'
 import { writeFileAtomic } from '../files.js'
+import { adapterCard } from '../models/adapter-card.js'
+import { parseAdapterConfig } from '../models/adapter-config.js'
+import { readIfThere } from '../models/json-file.js'
 import type { ModelSource } from '../models/types.js'
 import type { TemplateDescription } from '../text/types.js'
 import type { RowCounts, TrainSummary } from './events.js'
@@ -102,20 +105,34 @@ function nameOf({ task, form, hash, ask }: TemplateDescription): string {
   return `${task}/${form} ${hash} "${ask}"`
 }
 
-/** Files and folders that a run makes in its output folder. */
+/** Locked while a run writes. It stays when the run goes: a second process may be waiting at the file of this name. */
+export const runLock = '.lock'
+
+/** Files and folders that a run makes in its output folder, beside the lock and the model card. */
 const ownNames =
   /^(bt_native\.json|metrics\.jsonl|adapter_config\.json|adapter_model\.safetensors|checkpoint-\d+(\.tmp)?)$/
 
 /** Removes what a run made in `folder`, and nothing else. */
 export async function removeRun(folder: string): Promise<void> {
-  const all = await readdir(folder)
-  const names = all.filter((name) => ownNames.test(name))
-  // The model card tells of the run that is going; beside no record of ours it is somebody's own.
-  if (all.includes(recordFile)) names.push('README.md')
+  const names = (await readdir(folder)).filter((name) => ownNames.test(name))
+  if (await hasOwnCard(folder)) names.push('README.md')
   // The record goes last: a kill in the midst must not leave weights without the word on what they are.
   for (const name of names.filter((name) => name !== recordFile))
     await rm(join(folder, name), { recursive: true, force: true })
   await rm(join(folder, recordFile), { force: true })
+}
+
+/** Whether the model card is as it was made: one that somebody wrote or edited is theirs. */
+async function hasOwnCard(folder: string): Promise<boolean> {
+  const configPath = join(folder, 'adapter_config.json')
+  const [card, config] = await Promise.all([readIfThere(join(folder, 'README.md')), readIfThere(configPath)])
+  if (card === undefined || config === undefined) return false
+  try {
+    return card === adapterCard(parseAdapterConfig(configPath, config))
+  } catch (error) {
+    if (error instanceof BtError) return false // not an adapter of ours, so neither is the card
+    throw error
+  }
 }
 
 /**

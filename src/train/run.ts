@@ -22,6 +22,7 @@ import {
   readRecord,
   refuseForeign,
   removeRun,
+  runLock,
   writeRecord,
 } from './record.js'
 import { handOver, makeStep, type Sitting, saveCheckpoint, summarize, validate } from './sitting.js'
@@ -54,7 +55,7 @@ export async function* train(
   const options = resolveOptions(trainSchema, input)
   const prepared = await prepare(options, control)
   await mkdir(options.output, { recursive: true })
-  const lock = await lockPath(options.output, 'folder')
+  const lock = await lockPath(join(options.output, runLock), options.output)
   try {
     const record = await startingPoint(options, prepared)
     if (record?.training.state === 'finished') {
@@ -71,10 +72,7 @@ export async function* train(
 
 /** The record of the run in the output folder that this call belongs to, or undefined for a fresh start. */
 async function startingPoint(options: TrainOptions, { identity }: Prepared): Promise<RunRecord | undefined> {
-  if (options.force) {
-    await removeRun(options.output)
-    return undefined
-  }
+  if (options.force) return undefined
   const record = await readRecord(options.output)
   if (record) checkIdentity(options.output, record, identity)
   else await refuseForeign(options.output)
@@ -136,6 +134,8 @@ async function* sit(
   const { r, alpha, targets } = options
   yield { type: 'lora', r, alpha, targets, trainable, share: trainable / parameters }
 
+  // Only now, when everything that can be wrong with the new run is known, does an old one make way.
+  if (options.force) await removeRun(options.output)
   const standing = saved?.standing ?? { ...startStanding }
   const sitting: Sitting = {
     options,

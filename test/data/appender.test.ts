@@ -64,9 +64,9 @@ describe('openJsonlAppender', () => {
     expect(await readFile(path, 'utf8')).toBe(content)
   })
 
-  test('the column of the ids can be chosen', async () => {
+  test('what is collected of each row can be chosen', async () => {
     const path = await fileWith('out.jsonl', jsonl([{ index: 4 }, { other: 1 }]))
-    const appender = await openJsonlAppender(path, 'index')
+    const appender = await openJsonlAppender(path, ({ index }) => index)
     expect(appender.ids).toEqual([4, undefined])
     await appender.close()
   })

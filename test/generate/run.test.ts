@@ -2,9 +2,11 @@ import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import type { LoraTensor } from '../../binding.js'
 import type { GenerateInput } from '../../src/generate/options.js'
 import { type GenerateControl, generate } from '../../src/generate/run.js'
 import type { GeneratedRow, GenerateSummary } from '../../src/generate/types.js'
+import { writeAdapter } from '../../src/models/adapter.js'
 import { train } from '../../src/train/run.js'
 import { tinyPairs, writeRows, writeTinyModel } from '../train/tiny-model.js'
 
@@ -43,6 +45,18 @@ async function linesOf(path: string): Promise<GeneratedRow[]> {
     .trimEnd()
     .split('\n')
     .map((line) => JSON.parse(line))
+}
+
+/** An adapter that fits no model: only loading it tells. */
+async function misfit(): Promise<string> {
+  const path = join(folder, 'misfit')
+  const tensors = [0, 1].flatMap((layer): LoraTensor[] => [
+    { name: `layers.${layer}.self_attn.q_proj.lora_A`, shape: [1, 7], data: new Float32Array(7) },
+    { name: `layers.${layer}.self_attn.q_proj.lora_B`, shape: [7, 1], data: new Float32Array(7) },
+  ])
+  const shape = { r: 1, alpha: 1, dropout: 0, targets: ['q_proj'] as const }
+  await writeAdapter(path, { baseModel: join(folder, 'model'), ...shape, tensors })
+  return path
 }
 
 const texts = (generated: GeneratedRow[]) => generated.map(({ response, instruction }) => [response, instruction])
@@ -138,6 +152,46 @@ describe('an output file', () => {
     })
     const other = await writeRows(join(folder, 'other.jsonl'), tinyPairs(30).slice(20))
     await expect(run(optionsFor({ output, input: other }))).rejects.toMatchObject({ code: 'BT_INPUT_CHANGED' })
+  })
+
+  test('notices a row whose text was edited under the same id', async () => {
+    const named = rows.slice(0, 4).map((row, index) => ({ id: `row-${index}`, ...row }))
+    const file = await writeRows(join(folder, 'named.jsonl'), named)
+    const output = newOutput()
+    await run(optionsFor({ output, input: file, limit: 3 }))
+    await writeRows(file, named.with(1, { ...named[1]!, response: 'something else' }))
+    await expect(run(optionsFor({ output, input: file }))).rejects.toMatchObject({
+      code: 'BT_INPUT_CHANGED',
+      message: expect.stringContaining('row 2 '),
+    })
+  })
+
+  test('knows the precision that "auto" stood for', async () => {
+    const output = newOutput()
+    await run(optionsFor({ output, limit: 2, precision: 'auto' }))
+    const { fingerprint } = JSON.parse(await readFile(`${output}.meta.json`, 'utf8'))
+    expect(['fp32', 'bf16']).toContain(fingerprint.precision)
+    const same = { output, limit: 2, precision: fingerprint.precision }
+    expect((await run(optionsFor(same))).summary.alreadyDone).toBe(true)
+    expect((await run(optionsFor({ ...same, precision: 'auto' }))).summary.alreadyDone).toBe(true)
+    const other = fingerprint.precision === 'fp32' ? 'bf16' : 'fp32'
+    await expect(run(optionsFor({ ...same, precision: other }))).rejects.toMatchObject({ code: 'BT_OUTPUT_CHANGED' })
+  })
+
+  test('stays as it is, or is not made, when the rows to write can not be', async () => {
+    const output = newOutput()
+    const absent = join(folder, 'absent.jsonl')
+    await expect(run(optionsFor({ output, input: absent }))).rejects.toMatchObject({ code: 'BT_DATA_FILE' })
+    await expect(readFile(output)).rejects.toMatchObject({ code: 'ENOENT' })
+
+    await run(optionsFor({ output, limit: 2 }))
+    const files = [output, `${output}.meta.json`]
+    const before = await Promise.all(files.map((path) => readFile(path, 'utf8')))
+    const forced = optionsFor({ output, limit: 2, adapter: await misfit(), force: true })
+    await expect(run(forced)).rejects.toThrow()
+    expect(await Promise.all(files.map((path) => readFile(path, 'utf8')))).toEqual(before)
+    await expect(run({ ...forced, output: join(folder, 'new.jsonl') })).rejects.toThrow()
+    await expect(readFile(join(folder, 'new.jsonl'))).rejects.toMatchObject({ code: 'ENOENT' })
   })
 
   test('that is not ours is not touched', async () => {

@@ -211,6 +211,25 @@ describe('a finished run', () => {
     expect(losses(await run({ ...options, force: true }))).toEqual(losses(whole))
   })
 
+  test('goes only when the new run stands, and a card that was edited stays', async () => {
+    const options = optionsFor({ maxSteps: 1 })
+    await run(options)
+    const files = ['adapter_model.safetensors', 'bt_native.json', 'metrics.jsonl', 'README.md']
+    const contents = () => Promise.all(files.map((name) => readFile(join(options.output, name), 'utf8')))
+    const before = await contents()
+    const empty = await writeRows(join(folder, 'all-too-long.jsonl'), [
+      { instruction: 'x'.repeat(4000), response: 'y' },
+    ])
+    await expect(run({ ...options, data: empty, force: true })).rejects.toMatchObject({ code: 'BT_DATA_EMPTY' })
+    expect(await contents()).toEqual(before)
+
+    await run({ ...options, r: 4, force: true })
+    expect(await readFile(join(options.output, 'README.md'), 'utf8')).toContain('| rank | 4 |')
+    await writeFile(join(options.output, 'README.md'), `${before.at(-1)}\nMine.\n`)
+    await run({ ...options, r: 8, force: true })
+    expect(await readFile(join(options.output, 'README.md'), 'utf8')).toContain('Mine.')
+  })
+
   test('of somebody else is not overwritten unasked', async () => {
     const options = optionsFor({ maxSteps: 1 })
     await mkdir(options.output)
