@@ -2,7 +2,7 @@
 // holds; reading that content is for lines.ts, elements.ts and parquet.ts.
 import { createReadStream } from 'node:fs'
 import { stat } from 'node:fs/promises'
-import { pipeline, Readable } from 'node:stream'
+import { addAbortSignal, pipeline, Readable } from 'node:stream'
 import { createGunzip } from 'node:zlib'
 import { BtError, hasCode, messageOf } from '../errors.js'
 
@@ -20,6 +20,8 @@ export interface OpenedFile {
 export interface OpenOptions {
   /** Called with the bytes taken from the file as it is stored: for progress. */
   onBytes?: ((bytes: number) => void) | undefined
+  /** Ends a read of stdin, which may never give anything, with an AbortError. */
+  signal?: AbortSignal | undefined
 }
 
 /** As messages name an input: "-" is stdin. */
@@ -49,6 +51,7 @@ function toUtf8(encoding: string): string {
 export async function openFile(path: string, options: OpenOptions = {}): Promise<OpenedFile> {
   const name = inputName(path)
   if (path !== '-') await checkFile(path)
+  if (path === '-' && options.signal) addAbortSignal(options.signal, process.stdin)
   const stored = counted(path === '-' ? process.stdin : createReadStream(path, { highWaterMark: 1 << 18 }), options)
   const opened = [await peek(named(stored, name))]
   try {
@@ -102,7 +105,7 @@ export async function checkFile(path: string): Promise<void> {
 }
 
 function fileError(error: unknown, name: string): unknown {
-  if (error instanceof BtError) return error
+  if (error instanceof BtError || hasCode(error, 'ABORT_ERR')) return error
   if (hasCode(error, 'ENOENT')) return new BtError('BT_DATA_FILE', `${name}: no such file`, { cause: error })
   return new BtError('BT_DATA_FILE', `${name}: cannot be read: ${messageOf(error)}`, { cause: error })
 }

@@ -13,6 +13,8 @@ export interface LoadOptions {
   strict?: boolean
   /** Keep repeated rows, as evaluation must. */
   keepDuplicates?: boolean
+  /** Ends a read of stdin. */
+  signal?: AbortSignal
 }
 
 export interface LoadedPairs {
@@ -31,7 +33,12 @@ export async function loadPairs(path: string, options: LoadOptions = {}): Promis
   const summary: InputSummary = { path, format: '', records: 0 }
   const seen = new ExactDuplicates()
   const rows: DataRow[] = []
-  for await (const { row, place } of readRows(path, { drops, summary, columns: options.columns })) {
+  for await (const { row, place } of readRows(path, {
+    drops,
+    summary,
+    columns: options.columns,
+    signal: options.signal,
+  })) {
     const reason = emptyReason(row)
     const first = reason || options.keepDuplicates ? undefined : seen.seenAt(row.id, place)
     if (reason) drops.add(reason, place)

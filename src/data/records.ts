@@ -1,7 +1,7 @@
 // Any input as a stream of JSON objects, each with the place it came from. Which columns matter is for formats.ts.
 import { extname } from 'node:path'
 import { BtError, messageOf } from '../errors.js'
-import { type OpenedFile, openFile } from './bytes.js'
+import { type OpenedFile, type OpenOptions, openFile } from './bytes.js'
 import { type Drops, malformedReason } from './drops.js'
 import { readElements } from './elements.js'
 import { type Line, readLines } from './lines.js'
@@ -13,10 +13,9 @@ export interface SourceRecord {
   place: string
 }
 
-export interface RecordOptions {
+export interface RecordOptions extends OpenOptions {
   /** Where unreadable lines are counted. */
   drops: Drops
-  onBytes?: ((bytes: number) => void) | undefined
 }
 
 /**

@@ -1,6 +1,6 @@
 // Any known data set as a stream of normalised rows with their places. Filters and duplicates are for preprocess.ts.
 import { basename } from 'node:path'
-import { inputName } from './bytes.js'
+import { inputName, type OpenOptions } from './bytes.js'
 import type { Fault } from './conversation.js'
 import { type Drops, malformedReason } from './drops.js'
 import { type Draft, detectFormat, type Format, type PairColumns } from './formats.js'
@@ -27,7 +27,7 @@ export interface InputSummary {
   records: number
 }
 
-export interface ReadOptions {
+export interface ReadOptions extends OpenOptions {
   /** Where everything that gives no row is counted. */
   drops: Drops
   /** Which column holds what, in place of detection. */
@@ -36,7 +36,6 @@ export interface ReadOptions {
   allReplies?: boolean | undefined
   /** Filled in while reading. */
   summary?: InputSummary | undefined
-  onBytes?: ((bytes: number) => void) | undefined
 }
 
 /**

@@ -43,7 +43,8 @@ const recordSchema = z.looseObject({
 
 /**
  * Finds adapter and base model and compiles the template that the adapter was trained with.
- * @throws {BtError} BT_USAGE when neither is named; BT_TEMPLATE_MISMATCH; what readAdapter and openModel throw
+ * @throws {BtError} BT_USAGE when neither is named or rows may grow longer than the model reads; BT_TEMPLATE_MISMATCH;
+ * what readAdapter and openModel throw
  */
 export async function locate(options: GenerateOptions, control: LocateControl): Promise<Located> {
   const { adapter: folder, model } = await adapterOrModel(options)
@@ -55,9 +56,19 @@ export async function locate(options: GenerateOptions, control: LocateControl): 
     })
   }
   const source = await openModel(reference, control)
+  refuseTooLong(source, options)
   const tokenizer = await openTokenizer(source.tokenizer)
   const template = await templateOf(adapter, source, tokenizer, control)
   return { source, tokenizer, template, adapter }
+}
+
+function refuseTooLong({ name, config: { maxPositions } }: ModelSource, { maxTokens, maxNewTokens }: GenerateOptions) {
+  if (maxPositions === 0 || maxTokens + maxNewTokens <= maxPositions) return
+  throw new BtError(
+    'BT_USAGE',
+    `--max-tokens ${maxTokens} and --max-new-tokens ${maxNewTokens}: ${name} reads at most ${maxPositions} tokens`,
+    { remedy: `Lower them to ${maxPositions} or less together.` },
+  )
 }
 
 /** An adapter folder given as the model is taken for what it is. */

@@ -42,6 +42,10 @@ export const trainFields = {
     { group: 'Model and data:', value: '<share>', shapesResult: shapes },
     share.default(0.05).describe('share of the rows kept for validation, chosen by content; 0 for none'),
   ),
+  columns: field(
+    { group: 'Model and data:', value: '<map>', shapesResult: shapes },
+    z.string().min(1).optional().describe('which column holds what, where that is not known: instruction=a,response=b'),
+  ),
   task: field(
     { group: 'Model and data:', value: '<task>', shapesResult: shapes },
     z.enum(['backward', 'forward']).default('backward').describe('backward: response to instruction'),
@@ -49,6 +53,10 @@ export const trainFields = {
   ask: field(
     { group: 'Model and data:', value: '<text>', shapesResult: shapes },
     z.string().min(1).optional().describe('the line in the prompt that asks for the target'),
+  ),
+  form: field(
+    { group: 'Model and data:', value: '<form>', shapesResult: shapes },
+    z.enum(['chat', 'plain']).optional().describe("of the prompt: chat, by the model's template, or plain headings"),
   ),
   maxTokens: field(
     { group: 'Model and data:', value: '<n>', shapesResult: shapes },

@@ -2,7 +2,8 @@
 // written here; libtorch is not needed yet.
 import { existsSync } from 'node:fs'
 import { resolve } from 'node:path'
-import { loadPairs } from '../data/load.js'
+import { parseColumns } from '../data/formats.js'
+import { type LoadOptions, loadPairs } from '../data/load.js'
 import { splitValidation } from '../data/split.js'
 import type { DataRow, DropCount } from '../data/types.js'
 import { BtError, hasCode } from '../errors.js'
@@ -35,12 +36,18 @@ export interface PrepareControl {
   signal?: AbortSignal
 }
 
-/** Locates the model, compiles the template and reads the rows. */
+/**
+ * Locates the model, compiles the template and reads the rows.
+ * @throws {BtError} BT_USAGE for rows longer than the model's positions; what openModel, makeTemplate and loadPairs throw
+ */
 export async function prepare(options: TrainOptions, control: PrepareControl): Promise<Prepared> {
+  const columns = options.columns === undefined ? undefined : parseColumns(options.columns)
   const source = await openModel(options.model, control)
+  refuseTooLong(source, options.maxTokens)
   const tokenizer = await openTokenizer(source.tokenizer)
-  const template = await makeTemplate(options.task, tokenizer, source.tokenizer, { ask: options.ask })
-  const rows = await readRows(options)
+  const { ask, form } = options
+  const template = await makeTemplate(options.task, tokenizer, source.tokenizer, { ask, form })
+  const rows = await readRows(options, { columns, signal: control.signal })
   const { name, reference, hash, parameters } = source
   const identity = {
     options,
@@ -52,17 +59,24 @@ export async function prepare(options: TrainOptions, control: PrepareControl): P
   return { source, template, rows, identity }
 }
 
+function refuseTooLong({ name, config: { maxPositions } }: ModelSource, maxTokens: number): void {
+  if (maxPositions === 0 || maxTokens <= maxPositions) return
+  throw new BtError('BT_USAGE', `--max-tokens ${maxTokens}: ${name} reads at most ${maxPositions} tokens`, {
+    remedy: `Give --max-tokens ${maxPositions} or less.`,
+  })
+}
+
 /** Not the run's seed: runs with other seeds are compared on the same validation rows. */
 const splitSeed = 0
 
-async function readRows(options: TrainOptions): Promise<RowSet> {
-  const { rows, dropped } = await loadPairs(options.data)
+async function readRows(options: TrainOptions, how: LoadOptions): Promise<RowSet> {
+  const { rows, dropped } = await loadPairs(options.data, how)
   if (!options.validationData) {
     const split = splitValidation(rows, options.validation, splitSeed)
     // So few rows that all fall on one side: better trained on than looked at.
     return split.train.length > 0 ? { ...split, dropped } : { train: rows, validation: [], dropped }
   }
-  const validation = await loadPairs(options.validationData)
+  const validation = await loadPairs(options.validationData, how)
   return { train: rows, validation: validation.rows, dropped: [...dropped, ...validation.dropped] }
 }
 

@@ -73,8 +73,8 @@ export function checkIdentity(folder: string, old: RunRecord, now: RunIdentity):
   })
 }
 
-/** Files are compared by content: moved or renamed ones are the same. */
-const comparedByContent: (keyof TrainOptions)[] = ['model', 'data', 'validationData', 'task', 'ask']
+/** Files are compared by content, prompts by the template's hash: moved or renamed files are the same. */
+const comparedByContent: (keyof TrainOptions)[] = ['model', 'data', 'validationData', 'columns', 'task', 'ask', 'form']
 
 function identityChanges(old: RunIdentity, now: RunIdentity): string[] {
   const changes: string[] = []

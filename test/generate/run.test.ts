@@ -235,6 +235,13 @@ describe('a stop', () => {
   })
 })
 
+test('rows that may grow longer than the model reads are refused', async () => {
+  await expect(run(optionsFor({ maxTokens: 1000, maxNewTokens: 100 }))).rejects.toMatchObject({
+    code: 'BT_USAGE',
+    message: expect.stringMatching(/1000.*100.*1024/),
+  })
+})
+
 describe('models', () => {
   test('without an adapter write too, and an adapter folder may be named as the model', async () => {
     const base = await run(optionsFor({ adapter: undefined, model: join(folder, 'model'), limit: 2 }))

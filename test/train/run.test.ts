@@ -88,6 +88,38 @@ describe('a training run', () => {
     expect(finished!.selectedStep).toBe(finished!.steps)
   })
 
+  test('hands over the last adapter, with a warning, when no validation loss is finite', async () => {
+    // The first update makes queries times keys overflow.
+    const broken = { alpha: 2e20, targets: ['q_proj', 'k_proj'], learningRate: 1, warmup: 0, maxSteps: 2 } as const
+    const options = optionsFor({ ...broken, targets: [...broken.targets] })
+    const events = await run(options)
+    expect(ofType(events, 'validation').at(-1)!.loss).toBeNaN()
+    expect(ofType(events, 'warning')).toEqual([{ type: 'warning', message: expect.stringContaining('after step 2') }])
+    expect((await readAdapter(options.output)).btNative).toMatchObject({ training: { selectedStep: 2 } })
+    const [again] = ofType(await run(options), 'already-finished')
+    expect([again!.trainLoss, again!.validationLoss]).toEqual([expect.any(Number), Number.NaN])
+  })
+
+  test('takes the columns that it is told to, and the form of the prompt', async () => {
+    const rows = tinyPairs(8).map(({ instruction, response }) => ({ title: instruction, body: response }))
+    const file = await writeRows(join(folder, 'titles.jsonl'), rows)
+    const few = { data: file, maxSteps: 1, validation: 0 }
+    await expect(run(optionsFor(few))).rejects.toMatchObject({
+      code: 'BT_DATA_COLUMN',
+      remedy: expect.stringContaining('--columns instruction=title,response=body'),
+    })
+    const events = await run(optionsFor({ ...few, columns: 'instruction=title,response=body', form: 'plain' }))
+    expect(ofType(events, 'data')[0]!.train).toBe(8)
+    expect(ofType(events, 'template')[0]!.form).toBe('plain')
+  })
+
+  test('refuses rows longer than the model reads', async () => {
+    await expect(run(optionsFor({ maxTokens: 2000 }))).rejects.toMatchObject({
+      code: 'BT_USAGE',
+      message: expect.stringMatching(/2000.*1024/),
+    })
+  })
+
   test('reports rows that were cut to fit and leaves out those whose target does not fit, by id', async () => {
     const rows = [
       ...tinyPairs(12),
