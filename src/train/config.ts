@@ -16,7 +16,7 @@ export async function readConfig(path: string): Promise<ConfigFile<TrainInput>> 
   const fault = document.errors[0]
   if (fault) throw new BtError('BT_CONFIG', `${path}:${lineCounter.linePos(fault.pos[0]).line}: ${fault.message}`)
   const lines = optionLines(path, document, lineCounter)
-  const { $schema: _, ...values } = document.toJS() as Record<string, unknown>
+  const { $schema: _, ...values } = (document.toJS() ?? {}) as Record<string, unknown>
   for (const [name, line] of lines) {
     if (name in trainSchema.shape) continue
     const near = nearest(name, Object.keys(trainSchema.shape))

@@ -35,6 +35,11 @@ describe('a config file', () => {
     expect(resolveOptions(needed, yaml)).toMatchObject({ epochs: 2, targets: ['q_proj', 'o_proj'], r: 16 })
   })
 
+  test('that is empty, or all comments, gives nothing', async () => {
+    expect((await config('a.yaml', '')).values).toEqual({})
+    expect((await config('b.yaml', '# epochs: 2\n')).values).toEqual({})
+  })
+
   test('is overridden by flags, option by option', async () => {
     const file = await config('a.yaml', 'epochs: 2\nseed: 7\nmodel: other\n')
     expect(resolveOptions({ ...needed, epochs: 4, seed: undefined }, file)).toMatchObject({
