@@ -64,6 +64,10 @@ async function trainCommand(parsed: Record<string, unknown>, terminal: Terminal)
 }
 
 function report(event: TrainEvent, terminal: Terminal): void {
+  if (event.type === 'warning') {
+    terminal.warn(event.message)
+    return
+  }
   const { type, ...values } = event
   terminal.event({ event: type, ...values })
   if (terminal.json) return
@@ -83,7 +87,7 @@ function head(terminal: Terminal, name: string, text: string): string {
   return `${terminal.bold(name.padEnd(9))} ${text}`
 }
 
-function linesOf(event: Exclude<TrainEvent, StepEvent>, terminal: Terminal): string[] {
+function linesOf(event: Exclude<TrainEvent, StepEvent | { type: 'warning' }>, terminal: Terminal): string[] {
   switch (event.type) {
     case 'machine': {
       const threads = event.device === 'cpu' ? `, ${plural(event.threads, 'thread')}` : ''

@@ -92,6 +92,7 @@ export type TrainEvent =
   | ValidationEvent
   | { type: 'checkpoint'; step: number; folder: string }
   | { type: 'adapter'; step: number; epoch: number; folder: string }
+  | { type: 'warning'; message: string }
   | { type: 'interrupted'; step: number; steps: number; checkpoint: string }
   | ({ type: 'finished' } & TrainSummary)
   | ({ type: 'already-finished' } & TrainSummary)

@@ -25,6 +25,11 @@ export async function openMetrics(path: string, lastStep: number): Promise<Metri
   }
 }
 
+/** Parses JSON that holds losses: null under such a name is a number that JSON has no word for. */
+export function parseLosses(text: string): unknown {
+  return JSON.parse(text, (name, value) => (value === null && name.endsWith('Loss') ? Number.NaN : value))
+}
+
 async function append(file: FileHandle, path: string, line: object): Promise<void> {
   try {
     await file.appendFile(`${JSON.stringify(line)}\n`)

@@ -10,6 +10,7 @@ import { readIfThere } from '../models/json-file.js'
 import type { ModelSource } from '../models/types.js'
 import type { TemplateDescription } from '../text/types.js'
 import type { RowCounts, TrainSummary } from './events.js'
+import { parseLosses } from './metrics.js'
 import { resultOptions, type TrainOptions } from './options.js'
 
 /** Everything that the trained weights are a function of. */
@@ -38,7 +39,7 @@ export const recordFile = 'bt_native.json'
 /** The record of a run in `folder`, if there is one. */
 export async function readRecord(folder: string): Promise<RunRecord | undefined> {
   try {
-    return JSON.parse(await readFile(join(folder, recordFile), 'utf8')) as RunRecord
+    return parseLosses(await readFile(join(folder, recordFile), 'utf8')) as RunRecord
   } catch (error) {
     if (hasCode(error, 'ENOENT')) return undefined
     if (!(error instanceof SyntaxError)) throw error

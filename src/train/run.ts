@@ -192,10 +192,15 @@ async function* work(sitting: Sitting, control: TrainControl): AsyncGenerator<Tr
 }
 
 async function* endEpoch(sitting: Sitting): AsyncGenerator<TrainEvent, void> {
-  const { options, standing } = sitting
+  const { options, plan, standing } = sitting
   const validation = await validate(sitting)
   if (validation) yield validation
-  if (!validation || validation.best || options.select === 'last') {
+  const none = standing.step === plan.steps && standing.selectedStep === 0
+  if (none && validation && !validation.best && options.select === 'best') {
+    const message = `no epoch ended with a finite validation loss: the adapter is the one after step ${standing.step}`
+    yield { type: 'warning', message }
+  }
+  if (!validation || validation.best || none || options.select === 'last') {
     await handOver(sitting, validation?.loss)
     yield { type: 'adapter', step: standing.step, epoch: standing.epoch, folder: options.output }
   }

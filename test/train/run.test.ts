@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { readAdapter } from '../../src/models/adapter.js'
+import { listCheckpoints } from '../../src/train/checkpoint.js'
 import type { TrainEvent } from '../../src/train/events.js'
 import type { TrainInput } from '../../src/train/options.js'
 import { type TrainControl, train } from '../../src/train/run.js'
@@ -201,6 +202,22 @@ describe('an unfinished run', () => {
     await expect(run(options, control)).rejects.toThrow('enough')
     expect((await readdir(options.output)).filter((name) => name.startsWith('checkpoint'))).toEqual([])
     expect((await run(options)).at(-1)!.type).toBe('finished')
+  })
+
+  test('with a checkpoint whose trainer.json is damaged or gone says what to remove', async () => {
+    const options = optionsFor({ saveEvery: 1 })
+    await runKilled(options, 2)
+    const [newest] = await listCheckpoints(options.output)
+    const path = join(newest!.folder, 'trainer.json')
+    for (const content of ['{"standing": {', '{"standing": {"step": "one"}}', undefined]) {
+      if (content === undefined) await rm(path)
+      else await writeFile(path, content)
+      await expect(run(options)).rejects.toMatchObject({
+        code: 'BT_CHECKPOINT',
+        message: expect.stringContaining(path),
+        remedy: expect.stringContaining('Remove this checkpoint folder'),
+      })
+    }
   })
 
   test('keeps the newest checkpoints only', async () => {
