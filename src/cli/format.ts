@@ -28,13 +28,6 @@ export function formatDuration(seconds: number): string {
   return hours > 0 ? `${hours}:${two(minutes)}:${two(whole % 60)}` : `${minutes}:${two(whole % 60)}`
 }
 
-/** A time in words for a plan: "about 12 min". */
-export function formatAbout(seconds: number): string {
-  if (seconds < 90) return `about ${Math.max(1, Math.round(seconds))} s`
-  if (seconds < 5400) return `about ${Math.round(seconds / 60)} min`
-  return `about ${(seconds / 3600).toFixed(1)} h`
-}
-
 /** Parameters or weights: 134515008 -> "134.5 M". */
 export function formatMillions(value: number): string {
   if (value < 1e6) return formatCount(value)

@@ -1,5 +1,6 @@
 // The one place that writes to the terminal: results on stdout, everything else on stderr, colours, the progress line,
 // and how an error ends a command. Knows nothing of what the commands do.
+import { stripVTControlCharacters } from 'node:util'
 import type { Command } from 'commander'
 import { BtError, hasCode, messageOf } from '../errors.js'
 import type { OnProgress, Progress } from '../progress.js'
@@ -10,7 +11,7 @@ export interface Terminal {
   readonly json: boolean
   /** stderr is a TTY. */
   readonly interactive: boolean
-  /** To stdout, as is, with a newline. */
+  /** To stdout with a newline; without colours where no terminal shows them. */
   result(text: string): void
   /** With --json: one JSON line on stdout; otherwise nothing. */
   event(value: object): void
@@ -53,6 +54,7 @@ export function openTerminal(options: TerminalOptions = {}): Terminal {
   const colours = wantsColour(options.color)
   const paint = (code: number) => (text: string) => (colours ? `\u001b[${code}m${text}\u001b[0m` : text)
   const warning = paint(33)
+  const plain = process.stdout.isTTY !== true && !forcesColour()
   const line = new LiveLine(interactive, json)
 
   const terminal: Terminal = {
@@ -60,7 +62,7 @@ export function openTerminal(options: TerminalOptions = {}): Terminal {
     interactive,
     result(text) {
       line.clear()
-      process.stdout.write(`${text}\n`)
+      process.stdout.write(`${plain ? stripVTControlCharacters(text) : text}\n`)
       line.redraw()
     },
     event(value) {
@@ -99,8 +101,12 @@ export function openTerminal(options: TerminalOptions = {}): Terminal {
 
 function wantsColour(option: boolean | undefined): boolean {
   if (option === false || process.env.NO_COLOR) return false
-  if (process.env.FORCE_COLOR && process.env.FORCE_COLOR !== '0') return true
+  if (forcesColour()) return true
   return process.stderr.isTTY === true && process.env.TERM !== 'dumb'
+}
+
+function forcesColour(): boolean {
+  return Boolean(process.env.FORCE_COLOR) && process.env.FORCE_COLOR !== '0'
 }
 
 /** The line at the bottom that is drawn again and again, and its plain form in a pipe. */

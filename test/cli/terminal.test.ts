@@ -1,6 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import {
-  formatAbout,
   formatBytes,
   formatCount,
   formatDuration,
@@ -98,6 +97,23 @@ describe('with --json', () => {
   })
 })
 
+test('results carry colours to a terminal, not to a file', () => {
+  for (const [name, value] of Object.entries({ FORCE_COLOR: '', NO_COLOR: '', TERM: 'xterm' })) vi.stubEnv(name, value)
+  const kinds = [process.stderr, process.stdout].map((stream) => [stream, stream.isTTY] as const)
+  try {
+    process.stderr.isTTY = true
+    for (const shown of [true, false]) {
+      process.stdout.isTTY = shown
+      const terminal = openTerminal()
+      terminal.result(terminal.bold('done'))
+    }
+    expect(stdout).toBe('\u001b[1mdone\u001b[0m\ndone\n')
+  } finally {
+    for (const [stream, isTTY] of kinds) stream.isTTY = isTTY
+    vi.unstubAllEnvs()
+  }
+})
+
 test('numbers are written for a person', () => {
   expect([formatCount(1342.4), formatCount(0.53, 2), formatBytes(1.9e9), formatBytes(812)]).toEqual([
     '1,342',
@@ -111,7 +127,6 @@ test('numbers are written for a person', () => {
     '1:02:03',
     '--:--',
   ])
-  expect([formatAbout(12), formatAbout(725), formatAbout(9000)]).toEqual(['about 12 s', 'about 12 min', 'about 2.5 h'])
   expect([formatMillions(134515008), formatMillions(921600), formatMillions(1.1e9)]).toEqual([
     '134.5 M',
     '921,600',
