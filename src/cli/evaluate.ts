@@ -1,5 +1,6 @@
 // `bt-native evaluate`: prediction files in, tables on the terminal, JSON and Markdown to files.
-import { stat } from 'node:fs/promises'
+import { mkdir, stat } from 'node:fs/promises'
+import { dirname } from 'node:path'
 import { type Command, InvalidArgumentError, Option } from 'commander'
 import { BtError, hasCode } from '../errors.js'
 import type { EvaluationColumns, EvaluationInput } from '../metrics/predictions.js'
@@ -97,7 +98,10 @@ function count(flags: string, description: string): Option {
 
 async function evaluateCommand(flags: Flags, terminal: Terminal): Promise<void> {
   const outputs = [flags.output, flags.markdown].filter((path) => path !== undefined)
-  for (const path of flags.force ? [] : outputs) await refuseExisting(path)
+  for (const path of outputs) {
+    if (!flags.force) await refuseExisting(path)
+    await mkdir(dirname(path), { recursive: true })
+  }
   const { readEvaluation } = await import('../metrics/predictions.js')
   const { evaluate } = await import('../metrics/evaluate.js')
   const prompt = await promptOf(flags)

@@ -57,7 +57,7 @@ test('shows tables and samples', async () => {
 })
 
 test('writes JSON and Markdown, and replaces them only when told to', async () => {
-  const [json, markdown] = [join(folder, 'report.json'), join(folder, 'report.md')]
+  const [json, markdown] = [join(folder, 'new', 'report.json'), join(folder, 'other', 'report.md')]
   const args = ['--predictions', predictions, '--bootstrap', '50', '--output', json, '--markdown', markdown]
   expect(await run(...args)).toBe(0)
   const report = JSON.parse(readFileSync(json, 'utf8'))
