@@ -45,12 +45,16 @@ async function generateCommand(parsed: Record<string, unknown>, terminal: Termin
   const { generate } = await import('../generate/run.js')
   const interrupts = onInterrupt(terminal, () => 'stopping after the tokens under way; rows so far are saved')
   const shown: GeneratedRow[] = []
+  let begun = false
   try {
     const rows = generate(options, {
       signal: interrupts.soft,
       abort: interrupts.hard,
       onProgress: terminal.progress,
-      onStart: (start) => reportStart(start, options, terminal),
+      onStart: (start) => {
+        begun = true
+        reportStart(start, options, terminal)
+      },
       onWarning: (text) => terminal.warn(text),
     })
     let next = await rows.next()
@@ -60,7 +64,7 @@ async function generateCommand(parsed: Record<string, unknown>, terminal: Termin
   } catch (error) {
     if (!isInterruption(error, interrupts)) throw error
     terminal.endProgress()
-    terminal.info(`stopped; rows written so far are saved\nresume: ${resumeLine()}`)
+    terminal.info(`stopped; rows written so far are saved\nresume: ${resumeLine(begun)}`)
     return exitCodes.interrupted
   } finally {
     interrupts.dispose()
@@ -109,7 +113,7 @@ function reportEnd(summary: GenerateSummary, shown: GeneratedRow[], terminal: Te
   }
   for (const row of shown) showRow(row, terminal)
   if (summary.interrupted) {
-    terminal.info(`saved ${plural(summary.rows, 'row')} in ${output}\nresume: ${resumeLine()}`)
+    terminal.info(`saved ${plural(summary.rows, 'row')} in ${output}\nresume: ${resumeLine(true)}`)
     return exitCodes.interrupted
   }
   const rate = `${formatCount(summary.written / summary.seconds, 2)} rows/s`

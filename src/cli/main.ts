@@ -1,5 +1,6 @@
 // Entry of the command line: parses, runs, and turns usage errors and a closed pipe into exit codes.
 import { CommanderError } from 'commander'
+import { isHungUp } from './interrupt.js'
 import { buildProgram } from './program.js'
 import { exitCodes, openTerminal, printError } from './terminal.js'
 
@@ -22,11 +23,20 @@ export async function main(argv: string[] = process.argv): Promise<void> {
     }
     printError(openTerminal({ color: !args.includes('--no-color') }), error)
     process.exitCode = exitCodes.failed
+  } finally {
+    // A read that nobody waits for any more would keep the process alive until the pipe says something.
+    process.stdin.destroy()
+    // Everything is saved. Node's own way out would restore the terminal's modes, and aborts when there is none.
+    if (isHungUp()) process.kill(process.pid, 'SIGHUP')
   }
 }
 
-/** `bt-native ... | head` closes our stdout: that is no failure, and nothing more is to be said. */
+/**
+ * `bt-native ... | head` closes our stdout: nothing more is to be said. Of a command under way that is the end, with the
+ * exit code that runCommand() set. A terminal that was closed (EIO) lets the command save what it has.
+ */
 function leaveWhenNobodyReads(error: NodeJS.ErrnoException): void {
+  if (error.code === 'EIO') return
   if (error.code !== 'EPIPE') throw error
   process.exit()
 }

@@ -83,4 +83,5 @@ Examples:
   $ bt-native train --model smollm2-135m --data seed.jsonl --output runs/first
   $ bt-native generate --adapter runs/first --input texts.jsonl --output pairs.jsonl
 
-Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted with everything saved.`
+Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted with everything saved,
+141 the reader of the output left.`

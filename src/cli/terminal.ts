@@ -227,11 +227,11 @@ export function bar(fraction: number, cells: number): string {
 }
 
 /** Exit codes of the command line. */
-export const exitCodes = { done: 0, failed: 1, usage: 2, interrupted: 130 } as const
+export const exitCodes = { done: 0, failed: 1, usage: 2, interrupted: 130, unread: 141 } as const
 
 /**
  * Runs a command's action with a terminal, prints what it throws and sets the exit code: 1 failed, 2 usage
- * (BT_USAGE, BT_CONFIG), 130 interrupted (BT_INTERRUPTED). The action may return another exit code.
+ * (BT_USAGE, BT_CONFIG), 130 interrupted (BT_INTERRUPTED), 141 nobody read on. The action may return another one.
  */
 export async function runCommand(
   program: Command,
@@ -240,10 +240,12 @@ export async function runCommand(
 ): Promise<void> {
   const color = program.optsWithGlobals<{ color?: boolean }>().color
   const terminal = openTerminal({ json: options.json, color })
+  // What a process says that ends before its work does: the shell's number for one that wrote into a closed pipe.
+  process.exitCode = exitCodes.unread
   try {
     const code = await action(terminal)
     terminal.endProgress()
-    if (typeof code === 'number' && code !== 0) process.exitCode = code
+    process.exitCode = typeof code === 'number' ? code : undefined
   } catch (error) {
     terminal.endProgress()
     printError(terminal, error)

@@ -39,6 +39,7 @@ async function trainCommand(parsed: Record<string, unknown>, terminal: Terminal)
   const { train } = await import('../train/run.js')
 
   let step = 0
+  let begun = false
   const notice = () => (step > 0 ? `finishing step ${step + 1}, saving` : 'stopping after the work under way')
   const interrupts = onInterrupt(terminal, notice)
   let interrupted = false
@@ -46,6 +47,7 @@ async function trainCommand(parsed: Record<string, unknown>, terminal: Terminal)
     const control = { signal: interrupts.soft, abort: interrupts.hard, onProgress: terminal.progress }
     for await (const event of train(options, control)) {
       if (event.type === 'step') step = event.step
+      if (event.type === 'plan') begun = true
       if (event.type === 'interrupted') interrupted = true
       report(event, terminal)
     }
@@ -59,7 +61,7 @@ async function trainCommand(parsed: Record<string, unknown>, terminal: Terminal)
   } finally {
     interrupts.dispose()
   }
-  if (interrupted) terminal.info(`resume: ${resumeLine()}`)
+  if (interrupted) terminal.info(`resume: ${resumeLine(begun)}`)
   return interrupted ? exitCodes.interrupted : exitCodes.done
 }
 

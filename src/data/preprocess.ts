@@ -69,7 +69,10 @@ export interface PreprocessReport {
  */
 export async function preprocess(options: PreprocessOptions): Promise<PreprocessReport> {
   const outputs = await checkOutputs(options)
-  const report = await writeRows(options, outputs)
+  const report = await writeRows(options, outputs).catch((error: unknown) => {
+    if (!options.signal?.aborted) throw error
+    throw new BtError('BT_INTERRUPTED', 'interrupted; nothing was written', { cause: error })
+  })
   if (outputs.report) await writeFileAtomic(outputs.report, `${JSON.stringify(report, null, 2)}\n`)
   return report
 }
@@ -150,9 +153,9 @@ async function* allRows(
   for (const path of options.inputs) {
     const input = { path, format: '', records: 0, kept: 0 }
     inputs.push(input)
-    const { columns, allReplies } = options
-    for await (const row of readRows(path, { drops, summary: input, columns, allReplies, onBytes })) {
-      if (options.signal?.aborted) throw new BtError('BT_INTERRUPTED', 'interrupted; nothing was written')
+    const { columns, allReplies, signal } = options
+    for await (const row of readRows(path, { drops, summary: input, columns, allReplies, onBytes, signal })) {
+      signal?.throwIfAborted()
       yield { row, input }
     }
   }

@@ -36,7 +36,6 @@ export function readInput(options: InputOptions): InputRows {
 async function* stream({ input, column, limit, task }: InputOptions, drops: Drops): AsyncGenerator<TextRow> {
   const side = task === 'backward' ? 'response' : 'instruction'
   for await (const { index, text, extra } of readTexts(input, { drops, column, side })) {
-    if (index === limit) return
     const { id, source } = extra
     const reference = referenceColumns[task].map((name) => extra[name]).find((value) => typeof value === 'string')
     yield {
@@ -46,5 +45,7 @@ async function* stream({ input, column, limit, task }: InputOptions, drops: Drop
       ...(reference ? { reference: normaliseText(reference) } : {}),
       ...(typeof source === 'string' ? { source } : {}),
     }
+    // Not at the next row: a pipe may never give one.
+    if (index + 1 === limit) return
   }
 }

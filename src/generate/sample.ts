@@ -46,7 +46,7 @@ export function samplerId(seed: number, text: string): number {
  */
 export async function* sampleRows(rows: AsyncIterable<TextRow>, context: SampleContext): AsyncGenerator<GeneratedRow> {
   const { sampler, signal, window } = context
-  const ahead = new ReadAhead(rows)
+  const ahead = new ReadAhead(rows, signal)
   const jobs = new Map<number, Job>()
   const done = new Map<number, GeneratedRow>()
   let held: TextRow[] = []
@@ -167,7 +167,10 @@ class ReadAhead {
   private readonly iterator: AsyncIterator<TextRow>
   private pending: Promise<IteratorResult<TextRow>> | undefined
 
-  constructor(rows: AsyncIterable<TextRow>) {
+  constructor(
+    rows: AsyncIterable<TextRow>,
+    private readonly signal: AbortSignal | undefined,
+  ) {
     this.iterator = rows[Symbol.asyncIterator]()
   }
 
@@ -178,13 +181,15 @@ class ReadAhead {
     this.iterator.return?.(undefined).catch(nobodyAsks)
   }
 
-  /** Up to `count` rows. Waits for the first; for others (and for the first, given `wait`) only `wait` or 20 ms. */
+  /**
+   * Up to `count` rows. Waits for the first; for others (and for the first, given `wait`) only `wait` or 20 ms; for
+   * none once the signal is aborted.
+   */
   async take(count: number, wait?: number): Promise<TextRow[]> {
     const rows: TextRow[] = []
     while (rows.length < count && !this.ended) {
       this.pending ??= this.iterator.next()
-      const limit = rows.length > 0 ? patience : wait
-      const result = limit === undefined ? await this.pending : await withinTime(this.pending, limit)
+      const result = await inTime(this.pending, rows.length > 0 ? patience : wait, this.signal)
       if (result === undefined) break
       this.pending = undefined
       if (result.done) this.ended = true
@@ -194,15 +199,24 @@ class ReadAhead {
   }
 }
 
-/** What `promise` gives within `milliseconds`, or undefined. */
-async function withinTime<T>(promise: Promise<T>, milliseconds: number): Promise<T | undefined> {
+/** What `promise` gives within `milliseconds`, if they are limited, and before the signal aborts; else undefined. */
+async function inTime<T>(
+  promise: Promise<T>,
+  milliseconds: number | undefined,
+  signal: AbortSignal | undefined,
+): Promise<T | undefined> {
+  if (signal?.aborted) return undefined
+  let leave = () => {}
   let timer: NodeJS.Timeout | undefined
   const late = new Promise<undefined>((resolve) => {
-    timer = setTimeout(() => resolve(undefined), milliseconds)
+    leave = () => resolve(undefined)
+    if (milliseconds !== undefined) timer = setTimeout(leave, milliseconds)
+    signal?.addEventListener('abort', leave)
   })
   try {
     return await Promise.race([promise, late])
   } finally {
     clearTimeout(timer)
+    signal?.removeEventListener('abort', leave)
   }
 }

@@ -16,7 +16,7 @@ export interface RunOptions {
   cwd?: string
   /** All of stdin; without it and with onStart, stdin stays open until the caller ends it. */
   input?: string
-  onStart?: (child: ChildProcess) => void
+  onStart?: (child: ChildProcess) => unknown
   env?: NodeJS.ProcessEnv
   /** Called with each piece of stderr and stdout. */
   onOutput?: (text: string, child: ChildProcess) => void

@@ -1,6 +1,8 @@
+import type { ChildProcess } from 'node:child_process'
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout } from 'node:timers/promises'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { tinyPairs, writeRows, writeTinyModel } from '../train/tiny-model.js'
 import { runCli } from './run-cli.js'
@@ -94,4 +96,49 @@ test('generate answers a row of a pipe before the next one comes', async () => {
   })
   expect(finished.code).toBe(0)
   expect(answers).toBe(2)
+})
+
+test('generate leaves a quiet pipe at the limit, and when it is told to stop', async () => {
+  const row = `${JSON.stringify({ text: 'tea is good.' })}\n`
+  const args = ['generate', '--adapter', join(folder, 'whole'), ...machine, '--max-new-tokens', '4', '--greedy']
+  const onStart = (child: ChildProcess) => child.stdin!.write(row)
+  const limited = await runCli([...args, '--input', '-', '--output', '-', '--limit', '1'], { onStart })
+  expect(limited).toMatchObject({ code: 0, stdout: expect.stringContaining('"finish"') })
+  const stopped = await runCli([...args, '--input', '-', '--output', '-'], {
+    onStart,
+    onOutput: (text, child) => text.includes('"finish"') && child.kill('SIGTERM'),
+  })
+  expect(stopped.code).toBe(130)
+})
+
+/** Waits until SIGHUP would be caught (Node by itself does not), and a while longer for reading to begin. */
+async function listening({ pid }: ChildProcess): Promise<void> {
+  const caught = async () => /SigCgt:\s*(\w+)/.exec(await readFile(`/proc/${pid}/status`, 'utf8'))![1]!
+  while ((BigInt(`0x${await caught()}`) & 1n) === 0n) await setTimeout(20)
+  await setTimeout(500)
+}
+
+test('reading a quiet pipe ends when it is told to stop', async () => {
+  const stopped = (args: string[]) =>
+    runCli(args, {
+      onStart: async (child) => {
+        child.stdin!.write('{"instruction": "a b", "response": "c d"}\n')
+        await listening(child)
+        child.kill('SIGTERM')
+      },
+    })
+  const output = join(folder, 'rows.jsonl')
+  const preprocessed = await stopped(['preprocess', '--input', '-', '--output', output])
+  expect(preprocessed).toMatchObject({ code: 130, stderr: expect.stringContaining('BT_INTERRUPTED') })
+  const trained = await stopped([...trainArgs.with(4, '-'), '--output', join(folder, 'never')])
+  expect(trained).toMatchObject({ code: 130, stderr: expect.stringContaining('stopped before the first step') })
+})
+
+test('a reader that leaves in the midst of the rows is told from success', async () => {
+  const input = await writeRows(join(folder, 'many.jsonl'), tinyPairs(200))
+  const args = ['generate', '--adapter', join(folder, 'whole'), ...machine, '--max-new-tokens', '8', '--greedy']
+  const left = await runCli([...args, '--input', input, '--output', '-'], {
+    onOutput: (text, child) => text.includes('"finish"') && child.stdout!.destroy(),
+  })
+  expect(left.code).toBe(141)
 })
