@@ -65,9 +65,9 @@ Napi::Value openLibraries(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
   if (!info[0].IsArray()) throw failure(env, "BT_ARGUMENT", "paths: expected an array of paths");
   auto paths = info[0].As<Napi::Array>();
-  // libgomp reads this as it is opened. By default an idle thread spins for some 15 ms before it sleeps, which takes the
-  // core from whoever else wants it: beside other busy programs training ran 1.3 times slower. A millisecond spans the
-  // gaps between two products.
+  // libgomp reads this as it is opened. By default an idle thread spins for some 15 ms before it sleeps, which takes
+  // the core from whoever else wants it: beside other busy programs training ran 1.3 times slower. A millisecond spans
+  // the gaps between two products.
   setenv("GOMP_SPINCOUNT", "20000", /*overwrite=*/0);
   for (uint32_t i = 0; i < paths.Length(); i++) {
     const std::string name = "paths[" + std::to_string(i) + "]";
