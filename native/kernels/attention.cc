@@ -34,12 +34,14 @@ struct Block {
 };
 
 // A thread's scratch: grown once, kept.
+template <typename T>
 struct Scratch {
   std::vector<float> scores, gradScores, wide, wideK, wideV;
-  std::vector<Bf16> narrow, narrowGrad;
+  std::vector<T> narrow, narrowGrad;
 };
-Scratch& scratch() {
-  thread_local Scratch mine;
+template <typename T>
+Scratch<T>& scratch() {
+  thread_local Scratch<T> mine;
   return mine;
 }
 template <typename Element>
@@ -118,10 +120,11 @@ BT_INLINE void softmaxBlockBackward(T* p, T* ds, const float* s, const float* dp
   }
 BT_SOFTMAX(float)
 BT_SOFTMAX(Bf16)
+BT_SOFTMAX(Fp16)
 
 // Probabilities in T: the scores' own memory for FP32.
 template <typename T>
-T* inType(float* wide, std::vector<Bf16>& buffer, int64_t count) {
+T* inType(float* wide, std::vector<T>& buffer, int64_t count) {
   if constexpr (std::is_same_v<T, float>) {
     return wide;
   } else {
@@ -144,7 +147,7 @@ void forwardBlock(const AttentionShape& shape, int64_t sequence, int64_t head, c
   const T* query = q + (begin * shape.heads + head * length + block.first) * d;
   const int64_t keyOffset = (begin * shape.kvHeads + kvHead * length + block.keyBegin) * d;
   T* to = out + (begin + block.first) * width + head * d;
-  Scratch& mine = scratch();
+  Scratch<T>& mine = scratch<T>();
   const int64_t cells = block.rows() * block.keys;
   float* scores = sized(mine.scores, cells);
   T* probabilities = inType<T>(scores, mine.narrow, cells);
@@ -168,7 +171,7 @@ void backwardHead(const AttentionShape& shape, int64_t sequence, int64_t kvHead,
   const int64_t group = shape.heads / shape.kvHeads, width = shape.heads * d;
   const int64_t kvOffset = (begin * shape.kvHeads + kvHead * length) * d;
   const float scale = 1.0f / std::sqrt(static_cast<float>(d));
-  Scratch& mine = scratch();
+  Scratch<T>& mine = scratch<T>();
   constexpr bool wideType = std::is_same_v<T, float>;
   float *gradK, *gradV;
   if constexpr (wideType) {
@@ -326,5 +329,6 @@ void attentionBackwardNaive(const AttentionShape& shape, const T* q, const T* k,
                                           const T*, T*, T*, T*);
 BT_INSTANTIATE(float)
 BT_INSTANTIATE(Bf16)
+BT_INSTANTIATE(Fp16)
 
 }  // namespace bt

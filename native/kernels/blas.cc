@@ -1,5 +1,7 @@
 #include "kernels/blas.h"
 
+#include <vector>
+
 // MKL's own names and layout constants; its headers are not part of libtorch. The library is the LP64 one: int sizes.
 extern "C" {
 void cblas_sgemm_batch(int layout, const int* transA, const int* transB, const int* m, const int* n, const int* k,
@@ -32,6 +34,25 @@ void gemm(int transA, int transB, int64_t m, int64_t n, int64_t k, const Bf16* a
                          static_cast<int>(ldc));
 }
 
+// The thread's FP32 copy of a matrix, dense. `which` keeps the two operands apart.
+const float* widened(int which, const Fp16* from, int64_t rows, int64_t columns, int64_t stride) {
+  thread_local std::vector<float> copies[2];
+  std::vector<float>& copy = copies[which];
+  if (static_cast<int64_t>(copy.size()) < rows * columns) copy.resize(rows * columns);
+  for (int64_t r = 0; r < rows; ++r) {
+    for (int64_t i = 0; i < columns; ++i) copy[r * columns + i] = widen(from[r * stride + i]);
+  }
+  return copy.data();
+}
+
+void gemm(int transA, int transB, int64_t m, int64_t n, int64_t k, const Fp16* a, int64_t lda, const Fp16* b,
+          int64_t ldb, float beta, float* c, int64_t ldc) {
+  const int64_t rowsA = transA == plain ? m : k, columnsA = transA == plain ? k : m;
+  const int64_t rowsB = transB == plain ? k : n, columnsB = transB == plain ? n : k;
+  gemm(transA, transB, m, n, k, widened(0, a, rowsA, columnsA, lda), columnsA, widened(1, b, rowsB, columnsB, ldb),
+       columnsB, beta, c, ldc);
+}
+
 }  // namespace
 
 #define BT_PRODUCTS(T)                                                                                                 \
@@ -49,5 +70,6 @@ void gemm(int transA, int transB, int64_t m, int64_t n, int64_t k, const Bf16* a
   }
 BT_PRODUCTS(float)
 BT_PRODUCTS(Bf16)
+BT_PRODUCTS(Fp16)
 
 }  // namespace bt

@@ -11,8 +11,22 @@ struct Bf16 {
   uint16_t bits;
 };
 
+// IEEE half precision; layout of at::Half.
+struct Fp16 {
+  uint16_t bits;
+};
+
 inline float widen(float x) { return x; }
 inline float widen(Bf16 x) { return std::bit_cast<float>(static_cast<uint32_t>(x.bits) << 16); }
+
+inline float widen(Fp16 x) {
+  const uint32_t magnitude = static_cast<uint32_t>(x.bits & 0x7fffu) << 13;
+  // Exponents count from 15 there and from 127 here; the product with 2^112 moves them, subnormal numbers too.
+  const float moved = std::bit_cast<float>(magnitude) * 0x1p112f;
+  const uint32_t finite = std::bit_cast<uint32_t>(moved);
+  const uint32_t bits = magnitude >= 0x7c00u << 13 ? magnitude | 0x7f800000u : finite;  // infinities and NaN
+  return std::bit_cast<float>(bits | static_cast<uint32_t>(x.bits & 0x8000u) << 16);
+}
 
 template <typename T>
 inline T narrowTo(float x);
@@ -27,6 +41,20 @@ inline Bf16 narrowTo<Bf16>(float x) {
   const uint32_t rounded = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
   const uint32_t quiet = (bits >> 16) | 0x40u;
   return {static_cast<uint16_t>((bits & 0x7fffffffu) > 0x7f800000u ? quiet : rounded)};
+}
+
+template <>
+inline Fp16 narrowTo<Fp16>(float x) {
+  // To nearest, ties to even; 65520 and beyond become infinite. A NaN stays one: its quiet bit is set.
+  const uint32_t bits = std::bit_cast<uint32_t>(x), magnitude = bits & 0x7fffffffu;
+  const uint32_t normal = (magnitude - (112u << 23) + 0xfffu + ((magnitude >> 13) & 1u)) >> 13;
+  // Below 2^-14 the spacing is 2^-24, which is that of FP32 numbers between 0.5 and 1.
+  const uint32_t small = std::bit_cast<uint32_t>(std::bit_cast<float>(magnitude) + 0.5f) - 0x3f000000u;
+  const uint32_t quiet = 0x7e00u | ((magnitude >> 13) & 0x3ffu);
+  uint32_t half = magnitude < 113u << 23 ? small : normal;
+  half = magnitude >= 0x477ff000u ? 0x7c00u : half;
+  half = magnitude > 0x7f800000u ? quiet : half;
+  return {static_cast<uint16_t>(half | ((bits >> 16) & 0x8000u))};
 }
 
 // e^x to 2 ulp, written so that compilers vectorise it: range reduction to |r| <= ln 2 / 2 and a polynomial of degree 6

@@ -37,12 +37,12 @@ BT_INLINE void backwardRows(T* gateUp, const T* dOut, int64_t begin, int64_t end
   }
 }
 
-BT_DISPATCH void forwardRange(float* o, const float* g, int64_t b, int64_t e, int64_t n) { forwardRows(o, g, b, e, n); }
-BT_DISPATCH void forwardRange(Bf16* o, const Bf16* g, int64_t b, int64_t e, int64_t n) { forwardRows(o, g, b, e, n); }
-BT_DISPATCH void backwardRange(float* g, const float* d, int64_t b, int64_t e, int64_t n) {
-  backwardRows(g, d, b, e, n);
-}
-BT_DISPATCH void backwardRange(Bf16* g, const Bf16* d, int64_t b, int64_t e, int64_t n) { backwardRows(g, d, b, e, n); }
+#define BT_RANGES(T)                                                                                            \
+  BT_DISPATCH void forwardRange(T* o, const T* g, int64_t b, int64_t e, int64_t n) { forwardRows(o, g, b, e, n); } \
+  BT_DISPATCH void backwardRange(T* g, const T* d, int64_t b, int64_t e, int64_t n) { backwardRows(g, d, b, e, n); }
+BT_RANGES(float)
+BT_RANGES(Bf16)
+BT_RANGES(Fp16)
 
 }  // namespace
 
@@ -86,5 +86,6 @@ void siluGateBackwardNaive(T* gateUp, const T* dOut, int64_t rows, int64_t inner
   template void siluGateBackwardNaive<T>(T*, const T*, int64_t, int64_t);
 BT_INSTANTIATE(float)
 BT_INSTANTIATE(Bf16)
+BT_INSTANTIATE(Fp16)
 
 }  // namespace bt

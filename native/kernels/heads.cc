@@ -79,6 +79,7 @@ BT_INLINE void joinRows(const AttentionShape& shape, const T* dq, const T* dk, c
   }
 BT_RANGES(float)
 BT_RANGES(Bf16)
+BT_RANGES(Fp16)
 
 // Visits each (element of qkv, its head-major places) as the definition says; part 0: q, 1: k, 2: v.
 template <typename Visit>
@@ -151,5 +152,6 @@ void joinHeadsNaive(const AttentionShape& shape, const T* dq, const T* dk, const
   template void joinHeadsNaive<T>(const AttentionShape&, const T*, const T*, const T*, const float*, const float*, T*);
 BT_INSTANTIATE(float)
 BT_INSTANTIATE(Bf16)
+BT_INSTANTIATE(Fp16)
 
 }  // namespace bt

@@ -1,5 +1,5 @@
 // Between the fused projection's rows (tokens, q | k | v) and attention's head-major layout, with rotary embedding on
-// the way: one pass there, one pass back.
+// the way: one pass there, one pass back. Before it, where a model has that, the RMS norm of each head of q and k.
 #pragma once
 #include "kernels/attention.h"
 
@@ -19,5 +19,23 @@ void joinHeads(const AttentionShape& shape, const T* dq, const T* dk, const T* d
 template <typename T>
 void joinHeadsNaive(const AttentionShape& shape, const T* dq, const T* dk, const T* dv, const float* cos,
                     const float* sin, T* dqkv);
+
+// Each head of q and k over its root mean square, times a weight; v is copied.
+// qkv, out: (tokens, (heads + 2 kvHeads) headDim)   qWeight, kWeight: (headDim)   inverse: (tokens, heads + kvHeads) f32
+// Rounded as rmsNormForward rounds.
+template <typename T>
+void headNormForward(const AttentionShape& shape, T* out, float* inverse, const T* qkv, const T* qWeight,
+                     const T* kWeight, float eps);
+template <typename T>
+void headNormForwardNaive(const AttentionShape& shape, T* out, float* inverse, const T* qkv, const T* qWeight,
+                          const T* kWeight, float eps);
+
+// dqkv, the gradient of `out`, becomes the gradient of qkv.
+template <typename T>
+void headNormBackward(const AttentionShape& shape, T* dqkv, const T* qkv, const float* inverse, const T* qWeight,
+                      const T* kWeight);
+template <typename T>
+void headNormBackwardNaive(const AttentionShape& shape, T* dqkv, const T* qkv, const float* inverse, const T* qWeight,
+                           const T* kWeight);
 
 }  // namespace bt

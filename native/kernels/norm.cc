@@ -44,22 +44,17 @@ BT_INLINE void backwardRows(T* dx, const T* dy, const T* x, const float* inverse
   }
 }
 
-BT_DISPATCH void forwardRange(float* y, float* r, const float* x, const float* w, int64_t b, int64_t e, int64_t n,
-                              float eps) {
-  forwardRows(y, r, x, w, b, e, n, eps);
-}
-BT_DISPATCH void forwardRange(Bf16* y, float* r, const Bf16* x, const Bf16* w, int64_t b, int64_t e, int64_t n,
-                              float eps) {
-  forwardRows(y, r, x, w, b, e, n, eps);
-}
-BT_DISPATCH void backwardRange(float* dx, const float* dy, const float* x, const float* r, const float* w, int64_t b,
-                               int64_t e, int64_t n) {
-  backwardRows(dx, dy, x, r, w, b, e, n);
-}
-BT_DISPATCH void backwardRange(Bf16* dx, const Bf16* dy, const Bf16* x, const float* r, const Bf16* w, int64_t b,
-                               int64_t e, int64_t n) {
-  backwardRows(dx, dy, x, r, w, b, e, n);
-}
+#define BT_RANGES(T)                                                                                                  \
+  BT_DISPATCH void forwardRange(T* y, float* r, const T* x, const T* w, int64_t b, int64_t e, int64_t n, float eps) { \
+    forwardRows(y, r, x, w, b, e, n, eps);                                                                            \
+  }                                                                                                                   \
+  BT_DISPATCH void backwardRange(T* dx, const T* dy, const T* x, const float* r, const T* w, int64_t b, int64_t e,    \
+                                 int64_t n) {                                                                         \
+    backwardRows(dx, dy, x, r, w, b, e, n);                                                                           \
+  }
+BT_RANGES(float)
+BT_RANGES(Bf16)
+BT_RANGES(Fp16)
 
 }  // namespace
 
@@ -112,5 +107,6 @@ void rmsNormBackwardNaive(T* dx, const T* dy, const T* x, const float* inverseRm
   template void rmsNormBackwardNaive<T>(T*, const T*, const T*, const float*, const T*, int64_t, int64_t);
 BT_INSTANTIATE(float)
 BT_INSTANTIATE(Bf16)
+BT_INSTANTIATE(Fp16)
 
 }  // namespace bt
