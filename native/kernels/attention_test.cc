@@ -36,8 +36,9 @@ void testAttentionOf() {
   // The fast version rounds the probabilities, their gradients and the output to T on the way. What the rounded output
   // adds to a row of gradients is as large as the row's largest terms, which may cancel.
   constexpr bool wide = std::is_same_v<T, float>;
-  const Tolerance value = wide ? Tolerance{2e-5, 0} : Tolerance{0x1p-9, step, 1, 0, 0x1p-8};
-  const Tolerance gradient = wide ? Tolerance{2e-5, 0, 1, 1e-5} : Tolerance{0x1p-5, step, 1, 1e-5, 0x1p-6};
+  constexpr double unit = step<T>, cancelling = std::is_same_v<T, Fp16> ? 8 : 4;
+  const Tolerance value = wide ? Tolerance{2e-5, 0} : Tolerance{unit / 4, unit, 1, finest<T>, unit / 2};
+  const Tolerance gradient = wide ? Tolerance{2e-5, 0, 1, 1e-5} : Tolerance{unit * cancelling, unit, 1, 1e-5, unit * 2};
   for (int i = 0; i < (quick ? 6 : 24); ++i) {
     const Packed<T> in = Packed<T>::random(quick ? 150 : pick<int64_t>({1, 3, 150, 310, 430}));
     const std::string name = in.name();
@@ -104,7 +105,7 @@ void testSteepAttention() {
   for (T& value : in.q) value = narrowTo<T>(widen(value) * 60);
   const Attended<T> fast(in, false), plain(in, true);
   // FP32 scores of some hundreds are known to some 1e-5, and so are their exponentials, relative to themselves.
-  const Tolerance allowed = std::is_same_v<T, float> ? Tolerance{2e-4, 0} : Tolerance{0x1p-5, step, 1, 0, 0x1p-6};
+  const Tolerance allowed = std::is_same_v<T, float> ? Tolerance{2e-4, 0} : Tolerance{4 * step<T>, step<T>, 1, finest<T>, 2 * step<T>};
   check.near(fast.out, plain.out, allowed, in.name());
   check.near(fast.logSumExp, plain.logSumExp, {1e-6, 0}, in.name());
   check.near(fast.dq, plain.dq, allowed, in.name() + ", dq");
@@ -138,15 +139,56 @@ void testHeads() {
     const double left = inner(q.values(), in.q) + inner(k.values(), in.k) + inner(v.values(), in.v);
     const double right = inner(qkv, joined.values());
     const double size = std::sqrt(inner(qkv, qkv) * (inner(in.q, in.q) + inner(in.k, in.k) + inner(in.v, in.v)));
-    adjoint.require(std::abs(left - right) <= (std::is_same_v<T, float> ? 1e-6 : 0.25 * step) * size,
+    adjoint.require(std::abs(left - right) <= (std::is_same_v<T, float> ? 1e-6 : 0.25 * step<T>) * size,
                     text("%s: %.9g and %.9g", in.name().c_str(), left, right));
   }
   for (const Check& check : {split, join, adjoint}) check.finish();
 }
 
+template <typename T>
+void testHeadNorm() {
+  Check forward(named<T>("norm of heads")), backward(named<T>("norm of heads backward"));
+  for (int i = 0; i < (quick ? 6 : 24); ++i) {
+    const Packed<T> in = Packed<T>::random(quick ? 60 : pick<int64_t>({1, 150, 310}));
+    const AttentionShape shape = in.shape();
+    const int64_t count = in.queries() + 2 * in.keys(), inverses = in.tokens() * (in.heads + in.kvHeads);
+    const float scale = pick({0.05f, 1.0f, 20.0f});
+    const std::vector<T> qkv = normal<T>(count, scale), dOut = normal<T>(count);
+    const std::vector<T> qWeight = normal<T>(in.headDim, 0.3f, 1), kWeight = normal<T>(in.headDim, 0.3f, 1);
+    Output<T> out(count), outPlain(count);
+    Output<float> inverse(inverses), inversePlain(inverses);
+    headNormForward<T>(shape, out, inverse, qkv.data(), qWeight.data(), kWeight.data(), 1e-6f);
+    headNormForwardNaive<T>(shape, outPlain, inversePlain, qkv.data(), qWeight.data(), kWeight.data(), 1e-6f);
+    const Tolerance allowed =
+        std::is_same_v<T, float> ? exactish<T> : Tolerance{0, 2 * step<T>, exactish<T>.unequal, 2 * finest<T>};
+    forward.near(out.values(), outPlain.values(), allowed, in.name());
+    forward.near(inverse.values(), inversePlain.values(), exactish<float>, in.name() + ", inverse rms");
+
+    Output<T> grad(dOut), gradPlain(dOut);
+    headNormBackward<T>(shape, grad, qkv.data(), inverse, qWeight.data(), kWeight.data());
+    headNormBackwardNaive<T>(shape, gradPlain, qkv.data(), inverse, qWeight.data(), kWeight.data());
+    backward.near(grad.values(), gradPlain.values(), exactish<T>, in.name());
+    if constexpr (std::is_same_v<T, float>) {
+      if (scale != 1) continue;
+      derivative(backward, qkv, grad.values(), in.name(), [&](const std::vector<float>& at) {
+        Output<float> there(count), scratch(inverses);
+        headNormForward<float>(shape, there, scratch, at.data(), qWeight.data(), kWeight.data(), 1e-6f);
+        return inner(there.values(), dOut);
+      });
+    }
+  }
+  for (const Check& check : {forward, backward}) check.finish();
+}
+
 }  // namespace
 
 void testAttention() {
+  testHeadNorm<float>();
+  testHeadNorm<Bf16>();
+  testHeadNorm<Fp16>();
+  testHeads<Fp16>();
+  testAttentionOf<Fp16>();
+
   testHeads<float>();
   testHeads<Bf16>();
   testAttentionOf<float>();

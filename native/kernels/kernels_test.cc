@@ -103,6 +103,39 @@ void testNarrow() {
   report("Bf16 of infinities, NaN, ties", good, "by their bits");
 }
 
+// FP16 by the processor's own reading and rounding of it, which the compiler uses for _Float16.
+void testHalf() {
+  int wrong = 0;
+  for (uint32_t bits = 0; bits < 0x10000; ++bits) {
+    const Fp16 x{static_cast<uint16_t>(bits)}, back = narrowTo<Fp16>(widen(x));
+    const auto exact = static_cast<float>(std::bit_cast<_Float16>(x.bits));
+    wrong += std::isnan(exact) ? !std::isnan(widen(x)) || !std::isnan(widen(back))
+                               : std::bit_cast<uint32_t>(widen(x)) != std::bit_cast<uint32_t>(exact) || back.bits != bits;
+  }
+  report("Fp16 and back", wrong == 0, text("%d of 65536 numbers wrong", wrong));
+
+  std::vector<uint32_t> patterns;
+  for (uint32_t half = 0; half < 0x7c00; ++half) {
+    const auto exact = std::bit_cast<uint32_t>(widen(Fp16{static_cast<uint16_t>(half)}));
+    const auto next = std::bit_cast<uint32_t>(half == 0x7bff ? 65536.0f : widen(Fp16{static_cast<uint16_t>(half + 1)}));
+    const auto between = std::bit_cast<uint32_t>((std::bit_cast<float>(exact) + std::bit_cast<float>(next)) / 2);
+    for (uint32_t near : {exact, between - 1, between, between + 1}) {
+      patterns.push_back(near);
+      patterns.push_back(near | 0x80000000u);
+    }
+  }
+  for (uint32_t edge : {0x7f800000u, 0xff800000u, 0x7f800001u, 0xffffffffu, 0x7f7fffffu, 1u}) patterns.push_back(edge);
+  for (int i = 0; i < 1000000; ++i) patterns.push_back(static_cast<uint32_t>(generator()));
+  wrong = 0;
+  for (uint32_t bits : patterns) {
+    const float x = std::bit_cast<float>(bits);
+    const Fp16 found = narrowTo<Fp16>(x);
+    const auto exact = std::bit_cast<uint16_t>(static_cast<_Float16>(x));
+    wrong += std::isnan(x) ? !std::isnan(widen(found)) : found.bits != exact;
+  }
+  report("Fp16 to nearest, ties to even", wrong == 0, text("%d of %zu wrong", wrong, patterns.size()));
+}
+
 // ---- Loops over rows
 
 int64_t drawWidth() {
@@ -122,8 +155,9 @@ void testNorm() {
     rmsNormForward<T>(y, inverse, x.data(), weight.data(), rows, width, eps);
     rmsNormForwardNaive<T>(yPlain, inversePlain, x.data(), weight.data(), rows, width, eps);
     rmsNormForward<T>(yAlone, nullptr, x.data(), weight.data(), rows, width, eps);
-    // With Bf16 the quotient is rounded before the product: a step in the first can be two in the second.
-    const Tolerance allowed = std::is_same_v<T, float> ? exactish<T> : Tolerance{0, 2 * step, 0.002};
+    // In half precision the quotient is rounded before the product: a step in the first can be two in the second.
+    const Tolerance allowed =
+        std::is_same_v<T, float> ? exactish<T> : Tolerance{0, 2 * step<T>, exactish<T>.unequal, 2 * finest<T>};
     forward.near(y.values(), yPlain.values(), allowed, shape);
     forward.near(inverse.values(), inversePlain.values(), exactish<float>, shape + ", inverse rms");
     forward.same(yAlone.values(), y.values(), shape + ", inverse rms not asked for");
@@ -167,7 +201,8 @@ void testGate() {
     siluGateForward<T>(out, gateUp.data(), rows, width);
     siluGateForwardNaive<T>(outPlain, gateUp.data(), rows, width);
     // As in norm forward: a step in the activation can be two in its product.
-    const Tolerance allowed = std::is_same_v<T, float> ? exactish<T> : Tolerance{1e-30, 2 * step, 0.002};
+    const Tolerance allowed =
+        std::is_same_v<T, float> ? exactish<T> : Tolerance{1e-30, 2 * step<T>, exactish<T>.unequal, scale * finest<T>};
     forward.near(out.values(), outPlain.values(), allowed, shape);
     siluGateBackward<T>(grad, dOut.data(), rows, width);
     siluGateBackwardNaive<T>(gradPlain, dOut.data(), rows, width);
@@ -297,18 +332,22 @@ void testDropout() {
 void testElements() {
   testExp();
   testNarrow();
+  testHalf();
 }
 
 void testRows() {
   testNorm<float>();
   testNorm<Bf16>();
+  testNorm<Fp16>();
   testGate<float>();
   testGate<Bf16>();
+  testGate<Fp16>();
 }
 
 void testProducts() {
   testProductsOf<float>();
   testProductsOf<Bf16>();
+  testProductsOf<Fp16>();
 }
 
 namespace {

@@ -159,18 +159,23 @@ class Output {
 };
 
 template <typename T>
-constexpr const char* typeName = std::is_same_v<T, float> ? "f32" : "bf16";
+constexpr const char* typeName = std::is_same_v<T, float> ? "f32" : std::is_same_v<T, Bf16> ? "bf16" : "f16";
 template <typename T>
 inline std::string named(const char* kernel) {
   return std::string(kernel) + " " + typeName<T>;
 }
 
-// A step between neighbouring Bf16 numbers is up to 2^-7 of them.
-constexpr double step = 0x1p-7;
-// For loops whose FP32 arithmetic differs from the plain version's in the last bits alone: with Bf16 that shows as a
-// step in very few elements.
+// A step between neighbouring numbers is up to this share of them; for FP16 never less than `finest`.
 template <typename T>
-constexpr Tolerance exactish = std::is_same_v<T, float> ? Tolerance{2e-6, 2e-6} : Tolerance{1e-6, step, 0.002};
+constexpr double step = std::is_same_v<T, float> ? 0 : std::is_same_v<T, Bf16> ? 0x1p-7 : 0x1p-10;
+template <typename T>
+constexpr double finest = std::is_same_v<T, Fp16> ? 0x1p-24 : 0;
+// For loops whose FP32 arithmetic differs from the plain version's in the last bits alone: with half precision that
+// shows as a step in very few elements.
+template <typename T>
+constexpr Tolerance exactish = std::is_same_v<T, float>  ? Tolerance{2e-6, 2e-6}
+                               : std::is_same_v<T, Bf16> ? Tolerance{1e-6, step<T>, 0.002}
+                                                         : Tolerance{1e-6, step<T>, 0.01, finest<T>};
 
 // Runs `work` with 1 and with 3 threads; every result must have the same bits.
 template <typename Work>

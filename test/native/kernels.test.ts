@@ -13,7 +13,7 @@ const run = promisify(execFile)
 const native = fileURLToPath(new URL('../../native', import.meta.url))
 const lib = findLibtorch({ device: 'cpu' }).find((candidate) => candidate.taken)?.lib
 
-const kernels = ['attention', 'blas', 'dropout', 'gate', 'heads', 'norm']
+const kernels = ['attention', 'blas', 'dropout', 'gate', 'head_norm', 'heads', 'norm']
 const tests = ['attention_test', 'kernels_bench_test', 'kernels_test']
 const sanitize = ['-fsanitize=address,undefined', '-fno-sanitize-recover=all']
 let folder: string
