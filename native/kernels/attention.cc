@@ -2,10 +2,14 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstddef>
 #include <limits>
+#include <memory>
+#include <new>
 #include <type_traits>
 #include <vector>
 
+#include "kernels/attention_avx512.h"
 #include "kernels/blas.h"
 #include "kernels/parallel.h"
 
@@ -214,8 +218,12 @@ void backwardHead(const AttentionShape& shape, int64_t sequence, int64_t kvHead,
 
 }  // namespace
 
+// ---- By MKL's products, for any processor and head
+
+namespace {
+
 template <typename T>
-void attentionForward(const AttentionShape& shape, const T* q, const T* k, const T* v, T* out, float* logSumExp) {
+void blockwiseForward(const AttentionShape& shape, const T* q, const T* k, const T* v, T* out, float* logSumExp) {
   struct Task {
     int64_t sequence, head, first;
   };
@@ -235,11 +243,142 @@ void attentionForward(const AttentionShape& shape, const T* q, const T* k, const
 }
 
 template <typename T>
-void attentionBackward(const AttentionShape& shape, const T* q, const T* k, const T* v, const T* out,
+void blockwiseBackward(const AttentionShape& shape, const T* q, const T* k, const T* v, const T* out,
                        const float* logSumExp, const T* dOut, T* dq, T* dk, T* dv) {
   parallelTasks(shape.sequences * shape.kvHeads, [&](int64_t i) {
     backwardHead(shape, i / shape.kvHeads, i % shape.kvHeads, q, k, v, out, logSumExp, dOut, dq, dk, dv);
   });
+}
+
+// ---- By attention_avx512.cc
+
+// Its element type for ours; void where it has none.
+template <typename T>
+using Wide = std::conditional_t<std::is_same_v<T, float>, float, std::conditional_t<std::is_same_v<T, Bf16>, uint16_t, void>>;
+
+template <typename T>
+bool wideServes(const AttentionShape& shape) {
+  if constexpr (std::is_void_v<Wide<T>>) {
+    return false;
+  } else {
+    static const bool serves = avx512::serves(std::is_same_v<T, Bf16>);
+    return serves && avx512::servesWidth(shape.headDim);
+  }
+}
+
+avx512::Sequence sequenceOf(const AttentionShape& shape, int64_t i) {
+  return {shape.cuSeqlens[i + 1] - shape.cuSeqlens[i], shape.headDim, shape.window, shape.heads * shape.headDim};
+}
+
+// Memory of a whole number of cache lines that begins at one: grown once, kept by its thread.
+class Lines {
+ public:
+  void* get(int64_t bytes) {
+    if (bytes > size_) {
+      memory_.reset();
+      memory_.reset(static_cast<std::byte*>(::operator new(bytes, line)));
+      size_ = bytes;
+    }
+    return memory_.get();
+  }
+
+ private:
+  static constexpr std::align_val_t line{64};
+  struct Free {
+    void operator()(std::byte* memory) const { ::operator delete(memory, line); }
+  };
+  std::unique_ptr<std::byte, Free> memory_;
+  int64_t size_ = 0;
+};
+
+// Longest first, so that the threads end together.
+std::vector<int64_t> byLength(const AttentionShape& shape) {
+  std::vector<int64_t> order;
+  for (int64_t i = 0; i < shape.sequences; ++i) {
+    if (shape.cuSeqlens[i + 1] > shape.cuSeqlens[i]) order.push_back(i);
+  }
+  std::stable_sort(order.begin(), order.end(), [&](int64_t a, int64_t b) {
+    return sequenceOf(shape, a).length > sequenceOf(shape, b).length;
+  });
+  return order;
+}
+
+void* taskScratch(int64_t bytes) {
+  thread_local Lines mine;
+  return mine.get(bytes);
+}
+
+template <typename T>
+void wideForward(const AttentionShape& shape, const T* q, const T* k, const T* v, T* out, float* logSumExp) {
+  using Element = Wide<T>;
+  const std::vector<int64_t> order = byLength(shape);
+  const int64_t d = shape.headDim, sequences = static_cast<int64_t>(order.size());
+  std::vector<int64_t> starts;  // of each sequence's packed key-value heads, in `order`
+  int64_t total = 0;
+  for (const int64_t i : order) {
+    starts.push_back(total);
+    total += avx512::packedElements<Element>(sequenceOf(shape, i)) * shape.kvHeads;
+  }
+  thread_local Lines kept;
+  auto* packed = static_cast<Element*>(kept.get(total * static_cast<int64_t>(sizeof(Element))));
+  const auto packedHead = [&, packed](int64_t i, int64_t kvHead) {
+    return packed + starts[i] + kvHead * avx512::packedElements<Element>(sequenceOf(shape, order[i]));
+  };
+  parallelTasks(sequences * shape.kvHeads, [&](int64_t task) {
+    const int64_t i = task / shape.kvHeads, kvHead = task % shape.kvHeads;
+    const avx512::Sequence sequence = sequenceOf(shape, order[i]);
+    const int64_t from = (shape.cuSeqlens[order[i]] * shape.kvHeads + kvHead * sequence.length) * d;
+    avx512::packKeys(sequence, reinterpret_cast<const Element*>(k + from), reinterpret_cast<const Element*>(v + from),
+                     packedHead(i, kvHead));
+  });
+  parallelTasks(sequences * shape.heads, [&](int64_t task) {
+    const int64_t i = task / shape.heads, head = task % shape.heads;
+    const avx512::Sequence sequence = sequenceOf(shape, order[i]);
+    const int64_t begin = shape.cuSeqlens[order[i]], place = begin * shape.heads + head * sequence.length;
+    avx512::forward(sequence, reinterpret_cast<const Element*>(q + place * d),
+                    packedHead(i, head / (shape.heads / shape.kvHeads)),
+                    reinterpret_cast<Element*>(out + begin * sequence.tokenWidth + head * d), logSumExp + place,
+                    taskScratch(avx512::scratchBytes<Element>(sequence)));
+  });
+}
+
+template <typename T>
+void wideBackward(const AttentionShape& shape, const T* q, const T* k, const T* v, const T* out, const float* logSumExp,
+                  const T* dOut, T* dq, T* dk, T* dv) {
+  using Element = Wide<T>;
+  const auto in = [](const T* pointer) { return reinterpret_cast<const Element*>(pointer); };
+  const auto to = [](T* pointer) { return reinterpret_cast<Element*>(pointer); };
+  const std::vector<int64_t> order = byLength(shape);
+  const int64_t d = shape.headDim, group = shape.heads / shape.kvHeads;
+  parallelTasks(static_cast<int64_t>(order.size()) * shape.kvHeads, [&](int64_t task) {
+    const int64_t i = order[task / shape.kvHeads], kvHead = task % shape.kvHeads, begin = shape.cuSeqlens[i];
+    const avx512::Sequence sequence = sequenceOf(shape, i);
+    const int64_t place = begin * shape.heads + kvHead * group * sequence.length;
+    const int64_t token = begin * sequence.tokenWidth + kvHead * group * d;
+    const int64_t keys = (begin * shape.kvHeads + kvHead * sequence.length) * d;
+    avx512::backward(sequence, group, in(q + place * d), in(k + keys), in(v + keys), in(out + token), logSumExp + place,
+                     in(dOut + token), to(dq + place * d), to(dk + keys), to(dv + keys),
+                     taskScratch(avx512::scratchBytes<Element>(sequence)));
+  });
+}
+
+}  // namespace
+
+template <typename T>
+void attentionForward(const AttentionShape& shape, const T* q, const T* k, const T* v, T* out, float* logSumExp) {
+  if constexpr (!std::is_void_v<Wide<T>>) {
+    if (wideServes<T>(shape)) return wideForward(shape, q, k, v, out, logSumExp);
+  }
+  blockwiseForward(shape, q, k, v, out, logSumExp);
+}
+
+template <typename T>
+void attentionBackward(const AttentionShape& shape, const T* q, const T* k, const T* v, const T* out,
+                       const float* logSumExp, const T* dOut, T* dq, T* dk, T* dv) {
+  if constexpr (!std::is_void_v<Wide<T>>) {
+    if (wideServes<T>(shape)) return wideBackward(shape, q, k, v, out, logSumExp, dOut, dq, dk, dv);
+  }
+  blockwiseBackward(shape, q, k, v, out, logSumExp, dOut, dq, dk, dv);
 }
 
 namespace {

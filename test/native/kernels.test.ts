@@ -13,8 +13,11 @@ const run = promisify(execFile)
 const native = fileURLToPath(new URL('../../native', import.meta.url))
 const lib = findLibtorch({ device: 'cpu' }).find((candidate) => candidate.taken)?.lib
 
-const kernels = ['attention', 'blas', 'dropout', 'gate', 'head_norm', 'heads', 'norm']
+const kernels = ['attention', 'attention_avx512', 'blas', 'dropout', 'gate', 'head_norm', 'heads', 'norm']
 const tests = ['attention_test', 'kernels_bench_test', 'kernels_test']
+const avx512 = ['f', 'bw', 'dq', 'vl', 'bf16']
+  .map((name) => `-mavx512${name}`)
+  .concat('-mfma', '-Wno-uninitialized', '-Wno-maybe-uninitialized')
 const sanitize = ['-fsanitize=address,undefined', '-fno-sanitize-recover=all']
 let folder: string
 
@@ -44,7 +47,20 @@ async function inParallel(jobs: (() => Promise<unknown>)[]): Promise<void> {
 function compile(source: string, object: string, flags: string[]) {
   const files = [join(native, 'kernels', `${source}.cc`), '-o', join(folder, `${object}.o`)]
   const math = ['-fno-math-errno', '-fno-trapping-math']
-  return run('g++', ['-std=c++20', '-Wall', '-Wextra', '-fopenmp', ...math, ...flags, '-I', native, '-c', ...files])
+  const processor = source.endsWith('_avx512') ? avx512 : []
+  return run('g++', [
+    '-std=c++20',
+    '-Wall',
+    '-Wextra',
+    '-fopenmp',
+    ...math,
+    ...processor,
+    ...flags,
+    '-I',
+    native,
+    '-c',
+    ...files,
+  ])
 }
 
 /** With the OpenMP run time that libtorch brings, so that there is one in the process. */

@@ -1,0 +1,42 @@
+// Causal attention of one head with AVX-512, and with its BF16 products where the processor has them: what attention.cc
+// runs in place of MKL's products. Keys that a query does not see are skipped by strips of 6 queries or 16 columns.
+// This header and its .cc keep to C and intrinsics: the file is compiled for a processor that this may not be, so
+// nothing in it may be an inline function that the rest of the library shares.
+#pragma once
+#include <stdint.h>
+
+namespace bt::avx512 {
+
+// Whether this processor runs forward and backward of that type. BF16 is left to MKL where there is AMX.
+bool serves(bool bf16);
+// Whether heads of that width are computed here: multiples of 32.
+inline bool servesWidth(int64_t headDim) { return headDim % 32 == 0 && headDim <= 256; }
+
+// One sequence. T below: float, or uint16_t for the bits of BF16.
+struct Sequence {
+  int64_t length, headDim;
+  int64_t window;      // keys this many or more positions back are not seen; 0: no limit
+  int64_t tokenWidth;  // elements from a token of out and dOut to the next
+};
+
+// Elements of T that packKeys() fills, and bytes of scratch that a call needs; both to be aligned to 64 bytes.
+template <typename T>
+int64_t packedElements(const Sequence& sequence);
+template <typename T>
+int64_t scratchBytes(const Sequence& sequence);
+
+// Keys and values in the order in which forward() multiplies them.   k, v: (length, headDim) of one key-value head
+template <typename T>
+void packKeys(const Sequence& sequence, const T* k, const T* v, T* packed);
+
+// q: (length, headDim)   packed: of its key-value head   out: (length, headDim), tokenWidth apart   logSumExp: (length)
+template <typename T>
+void forward(const Sequence& sequence, const T* q, const T* packed, T* out, float* logSumExp, void* scratch);
+
+// All `group` query heads of one key-value head.   q, dq: (group, length, headDim)   k, v, dk, dv: (length, headDim)
+// out, dOut: (length, group headDim), tokenWidth apart   logSumExp: (group, length)
+template <typename T>
+void backward(const Sequence& sequence, int64_t group, const T* q, const T* k, const T* v, const T* out,
+              const float* logSumExp, const T* dOut, T* dq, T* dk, T* dv, void* scratch);
+
+}  // namespace bt::avx512
