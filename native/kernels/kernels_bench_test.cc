@@ -1,6 +1,7 @@
 // Milliseconds of each kernel beside its plain version, for `kernels_test --bench`.
 #include <chrono>
 
+#include "kernels/cross_entropy.h"
 #include "kernels/dropout.h"
 #include "kernels/gate.h"
 #include "kernels/heads.h"
@@ -46,6 +47,7 @@ void benchOf() {
   const std::vector<T> gateUp = normal<T>(2 * tokens * inner), dInner = normal<T>(tokens * inner);
   std::vector<T> y(x), joined(qkv), gate(gateUp), dGate(gateUp), q(in.q), k(in.k), v(in.v), out(in.q);
   std::vector<float> inverse(tokens), sums(tokens * in.heads), wide(tokens * inner);
+  std::vector<float> norms(tokens * (in.heads + in.kvHeads));
   // Repeated in place, a gradient would grow without bounds or turn subnormal, so each call begins anew.
   const auto renew = [&] { std::copy(gateUp.begin(), gateUp.end(), dGate.begin()); };
 
@@ -91,6 +93,24 @@ void benchOf() {
         attentionBackwardNaive<T>(shape, in.q.data(), in.k.data(), in.v.data(), out.data(), sums.data(), in.dOut.data(),
                                   q.data(), k.data(), v.data());
       });
+  const int64_t scored = 140, vocab = 49152;
+  const std::vector<T> logits = normal<T>(scored * vocab, 3);
+  std::vector<T> gradient(logits);
+  const std::vector<int32_t> targets(scored, 7);
+  std::vector<double> losses(scored);
+  benchLine<T>(
+      "cross-entropy",
+      [&] {
+        std::copy(logits.begin(), logits.end(), gradient.begin());
+        crossEntropy<T>(gradient.data(), targets.data(), losses.data(), scored, vocab, 0.01f);
+      },
+      [&] {
+        std::copy(logits.begin(), logits.end(), gradient.begin());
+        crossEntropyNaive<T>(gradient.data(), targets.data(), losses.data(), scored, vocab, 0.01f);
+      });
+  benchLine<T>(
+      "norm of heads", [&] { headNormForward<T>(shape, joined.data(), norms.data(), qkv.data(), weight.data(), weight.data(), 1e-6f); },
+      [&] { headNormForwardNaive<T>(shape, joined.data(), norms.data(), qkv.data(), weight.data(), weight.data(), 1e-6f); });
   benchLine<T>(
       "product NT 128, 300, 64",
       [&] { product(layouts[0], 128, 300, 64, in.q.data(), 64, in.k.data(), 64, 0, wide.data(), 300); },
@@ -113,6 +133,7 @@ void benchOf() {
 void bench() {
   benchOf<float>();
   benchOf<Bf16>();
+  benchOf<Fp16>();
 }
 
 }  // namespace bt::testing

@@ -11,6 +11,7 @@
 #include <numeric>
 
 #include "kernels/blas.h"
+#include "kernels/cross_entropy.h"
 #include "kernels/dropout.h"
 #include "kernels/gate.h"
 #include "kernels/norm.h"
@@ -224,6 +225,34 @@ void testGate() {
   for (const Check& check : {forward, backward, threads}) check.finish();
 }
 
+template <typename T>
+void testCrossEntropy() {
+  Check loss(named<T>("cross-entropy")), gradient(named<T>("cross-entropy's gradient"));
+  for (int i = 0; i < shapes(); ++i) {
+    const int64_t rows = draw(1, 20), vocab = quick ? draw(2, 300) : pick<int64_t>({2, 17, 512, 4096, 4097, 20000});
+    const std::string shape = text("%ld rows of %ld", rows, vocab);
+    const float scale = pick({0.1f, 3.0f, 30.0f}), gradScale = pick({1.0f, 1 / 512.0f, 100.0f});
+    const std::vector<T> logits = normal<T>(rows * vocab, scale);
+    std::vector<int32_t> targets;
+    for (int64_t r = 0; r < rows; ++r) targets.push_back(static_cast<int32_t>(draw(0, vocab - 1)));
+    Output<T> found(logits), plain(logits), kept(logits);
+    std::vector<double> losses(rows), plainLosses(rows), alone(rows);
+    crossEntropy<T>(found, targets.data(), losses.data(), rows, vocab, gradScale);
+    crossEntropyNaive<T>(plain, targets.data(), plainLosses.data(), rows, vocab, gradScale);
+    crossEntropy<T>(kept, targets.data(), alone.data(), rows, vocab, 0);
+    for (int64_t r = 0; r < rows; ++r) {
+      loss.require(std::abs(losses[r] - plainLosses[r]) <= 1e-5 * (1 + std::abs(plainLosses[r])),
+                   text("%s: %.9g, not %.9g", shape.c_str(), losses[r], plainLosses[r]));
+    }
+    loss.same(alone, losses, shape + ", without gradient");
+    loss.same(kept.values(), logits, shape + ", logits without gradient");
+    // Exponentials of differences are known to the differences' last bits.
+    const Tolerance allowed{1e-6, step<T> + 1e-5, 1, 2 * finest<T> + 3e-6 * gradScale};
+    gradient.near(found.values(), plain.values(), allowed, shape);
+  }
+  for (const Check& check : {loss, gradient}) check.finish();
+}
+
 // ---- Products
 
 template <typename T>
@@ -342,6 +371,9 @@ void testRows() {
   testGate<float>();
   testGate<Bf16>();
   testGate<Fp16>();
+  testCrossEntropy<float>();
+  testCrossEntropy<Bf16>();
+  testCrossEntropy<Fp16>();
 }
 
 void testProducts() {

@@ -2,54 +2,82 @@
 
 #include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
-#include <ATen/ops/empty_like.h>
 #include <ATen/ops/from_blob.h>
 #include <ATen/ops/full.h>
 #include <ATen/ops/linear.h>
-#include <ATen/ops/matmul.h>
+#include <ATen/ops/mm.h>
 
 #include <algorithm>
+#include <numeric>
 
+#include "kernels/cross_entropy.h"
 #include "model/abort.h"
 
 namespace bt {
 
 namespace {
 
-constexpr int64_t chunkBytes = 64 << 20;
+constexpr int64_t chunkBytes = 32 << 20;
 
-int64_t chunkRows(int64_t vocab) { return std::max<int64_t>(16, chunkBytes / (4 * vocab)); }
-
-// Calls visit(begin, hidden rows, target column [n, 1]) for each chunk.
+// Calls visit(begin, rows) for each chunk of rows.
 template <typename Visit>
-void eachChunk(const at::Tensor& hidden, const at::Tensor& head, const std::vector<int32_t>& targets, Visit visit) {
-  const int64_t total = hidden.size(0), step = chunkRows(head.size(0));
-  const at::Tensor ids =
-      at::from_blob(const_cast<int32_t*>(targets.data()), {total}, at::kInt).to(hidden.device(), at::kLong);
+void eachChunk(const at::Tensor& hidden, const at::Tensor& head, Visit visit) {
+  const int64_t total = hidden.size(0);
+  const int64_t step = std::max<int64_t>(16, chunkBytes / (head.size(0) * static_cast<int64_t>(head.element_size())));
   for (int64_t begin = 0; begin < total; begin += step) {
     checkAbort();
-    const int64_t count = std::min(step, total - begin);
-    visit(begin, hidden.narrow(0, begin, count), ids.narrow(0, begin, count).unsqueeze(1));
+    visit(begin, std::min(step, total - begin));
   }
+}
+
+// [rows, 1] ids on the device of `like`.
+at::Tensor targetColumn(const int32_t* targets, int64_t rows, const at::Tensor& like) {
+  return at::from_blob(const_cast<int32_t*>(targets), {rows, 1}, at::kInt).to(like.device(), at::kLong);
+}
+
+template <typename T>
+double entropyOf(at::Tensor& logits, const int32_t* targets, double gradScale) {
+  std::vector<double> losses(logits.size(0));
+  crossEntropy(static_cast<T*>(logits.mutable_data_ptr()), targets, losses.data(), logits.size(0), logits.size(1),
+               static_cast<float>(gradScale));
+  return std::accumulate(losses.begin(), losses.end(), 0.0);
+}
+
+// The summed loss of rows of logits, which become its gradient.
+double entropy(at::Tensor& logits, const int32_t* targets, double gradScale) {
+  if (logits.is_cpu()) {
+    switch (logits.scalar_type()) {
+      case at::kFloat: return entropyOf<float>(logits, targets, gradScale);
+      case at::kBFloat16: return entropyOf<Bf16>(logits, targets, gradScale);
+      default: return entropyOf<Fp16>(logits, targets, gradScale);
+    }
+  }
+  at::Tensor wide = logits.to(at::kFloat);
+  const at::Tensor target = targetColumn(targets, logits.size(0), logits);
+  const at::Tensor normalizer = wide.logsumexp(1, true);
+  const double lossSum = (normalizer - wide.gather(1, target)).sum(at::kDouble).item<double>();
+  if (gradScale == 0) return lossSum;
+  wide.sub_(normalizer).exp_();
+  wide.scatter_add_(1, target, at::full(target.sizes(), -1.0, wide.options()));
+  logits.copy_(wide.mul_(gradScale));
+  return lossSum;
 }
 
 }  // namespace
 
-ScoredLoss scoredLoss(const at::Tensor& hidden, const at::Tensor& head, const std::vector<int32_t>& targets,
-                      double gradScale) {
+CrossEntropy::CrossEntropy(const at::Tensor& head) : head_(head), arena_(head.scalar_type(), head.device()) {}
+
+ScoredLoss CrossEntropy::operator()(const at::Tensor& hidden, const std::vector<int32_t>& targets, double gradScale) {
   const at::NoGradGuard noGrad;
   ScoredLoss result;
-  if (gradScale != 0) result.gradHidden = at::empty_like(hidden);
-  eachChunk(hidden, head, targets, [&](int64_t begin, const at::Tensor& rows, const at::Tensor& target) {
-    at::Tensor logits = at::linear(rows, head).to(at::kFloat);
-    const at::Tensor normalizer = logits.logsumexp(1, true);
-    result.lossSum += (normalizer - logits.gather(1, target)).sum(at::kDouble).item<double>();
+  if (gradScale != 0) result.gradHidden = arena_.get("gradHidden", hidden.sizes());
+  eachChunk(hidden, head_, [&](int64_t begin, int64_t rows) {
+    at::Tensor logits = arena_.get("logits", {rows, head_.size(0)});
+    at::mm_out(logits, hidden.narrow(0, begin, rows), head_.t());
+    result.lossSum += entropy(logits, targets.data() + begin, gradScale);
     if (gradScale == 0) return;
-    // d loss / d logits = softmax - one-hot
-    logits.sub_(normalizer).exp_();
-    logits.scatter_add_(1, target, at::full(target.sizes(), -1.0, logits.options()));
-    logits.mul_(gradScale);
-    result.gradHidden.narrow(0, begin, rows.size(0)).copy_(at::matmul(logits.to(head.scalar_type()), head));
+    at::Tensor into = result.gradHidden.narrow(0, begin, rows);
+    at::mm_out(into, logits, head_);
   });
   return result;
 }
@@ -59,8 +87,9 @@ std::vector<float> targetLogProbs(const at::Tensor& hidden, const at::Tensor& he
   const at::NoGradGuard noGrad;
   std::vector<float> result;
   result.reserve(targets.size());
-  eachChunk(hidden, head, targets, [&](int64_t, const at::Tensor& rows, const at::Tensor& target) {
-    const at::Tensor logits = at::linear(rows, head).to(at::kFloat);
+  eachChunk(hidden, head, [&](int64_t begin, int64_t rows) {
+    const at::Tensor logits = at::linear(hidden.narrow(0, begin, rows), head).to(at::kFloat);
+    const at::Tensor target = targetColumn(targets.data() + begin, rows, logits);
     const at::Tensor chosen = (logits.gather(1, target) - logits.logsumexp(1, true)).cpu().contiguous();
     const float* data = chosen.data_ptr<float>();
     result.insert(result.end(), data, data + chosen.numel());

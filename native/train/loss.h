@@ -5,18 +5,29 @@
 #include <cstdint>
 #include <vector>
 
+#include "model/arena.h"
+
 namespace bt {
 
 struct ScoredLoss {
-  double lossSum = 0;  // nats, over all S tokens
-  at::Tensor
-      gradHidden;  // [S, hidden] in hidden's dtype: d(gradScale * lossSum) / d hidden; undefined without gradient
+  double lossSum = 0;     // nats, over all S tokens
+  at::Tensor gradHidden;  // [S, hidden] in hidden's dtype: d(gradScale * lossSum) / d hidden; undefined without gradient
 };
 
-// hidden: [S, hidden]; head: [vocab, hidden], frozen; targets: S token ids. gradScale 0: no gradient.
-// Works in chunks of rows of at most 64 MB of FP32 logits.
-ScoredLoss scoredLoss(const at::Tensor& hidden, const at::Tensor& head, const std::vector<int32_t>& targets,
-                      double gradScale);
+// The loss of one run's steps over a frozen head. Keeps its buffers: a chunk of rows of at most 32 MB of logits.
+class CrossEntropy {
+ public:
+  // head: [vocab, hidden]
+  explicit CrossEntropy(const at::Tensor& head);
+
+  // hidden: [S, hidden] in head's dtype; targets: S token ids. gradScale 0: no gradient. The result's tensor is valid
+  // until the next call.
+  ScoredLoss operator()(const at::Tensor& hidden, const std::vector<int32_t>& targets, double gradScale);
+
+ private:
+  const at::Tensor head_;
+  Arena arena_;
+};
 
 // [S] log p of each target, nats.
 std::vector<float> targetLogProbs(const at::Tensor& hidden, const at::Tensor& head,

@@ -14,7 +14,6 @@
 
 #include "model/abort.h"
 #include "model/error.h"
-#include "train/loss.h"
 #include "train/targets.h"
 
 namespace bt {
@@ -43,7 +42,7 @@ void fromHost(at::Tensor& flat, const std::vector<float>& values) {
 }  // namespace
 
 Trainer::Trainer(std::shared_ptr<Model> model, std::shared_ptr<Lora> lora, const TrainerOptions& options)
-    : model_(std::move(model)), lora_(std::move(lora)), options_(options) {
+    : model_(std::move(model)), lora_(std::move(lora)), options_(options), loss_(model_->head) {
   expAvg_ = at::zeros_like(lora_->weights);
   expAvgSq_ = at::zeros_like(lora_->weights);
   if (options.scaled) scale_ = options.initialScale;
@@ -60,7 +59,7 @@ double Trainer::backward(const std::vector<PackedBatch>& microBatches, int64_t s
     checkAbort();
     if (batch.scored.empty()) continue;
     const at::Tensor hidden = engine_->forward(batch, dropout, /*keep=*/true);
-    const ScoredLoss loss = scoredLoss(hidden, model_->head, targetsOf(batch), lossScale / total);
+    const ScoredLoss loss = loss_(hidden, targetsOf(batch), lossScale / total);
     lossSum += loss.lossSum;
     engine_->backward(loss.gradHidden);
   }
@@ -113,7 +112,7 @@ EvaluateResult Trainer::evaluate(const PackedBatch& batch) {
   const at::NoGradGuard noGrad;
   if (batch.scored.empty()) return {};
   const at::Tensor hidden = engine_->forward(batch, {}, /*keep=*/false);
-  return {scoredLoss(hidden, model_->head, targetsOf(batch), 0).lossSum, static_cast<int64_t>(batch.scored.size())};
+  return {loss_(hidden, targetsOf(batch), 0).lossSum, static_cast<int64_t>(batch.scored.size())};
 }
 
 TrainerState Trainer::state() const {

@@ -8,6 +8,7 @@
 #include "model/engine.h"
 #include "model/lora.h"
 #include "model/model.h"
+#include "train/loss.h"
 
 namespace bt {
 
@@ -70,6 +71,7 @@ class Trainer {
   TrainerOptions options_;
   bool fused_;
   std::unique_ptr<Engine> engine_;
+  CrossEntropy loss_;
   int64_t optimizerStep_ = 0;
   at::Tensor expAvg_, expAvgSq_;  // [P] FP32
   double scale_ = 1;

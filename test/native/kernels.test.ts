@@ -13,7 +13,17 @@ const run = promisify(execFile)
 const native = fileURLToPath(new URL('../../native', import.meta.url))
 const lib = findLibtorch({ device: 'cpu' }).find((candidate) => candidate.taken)?.lib
 
-const kernels = ['attention', 'attention_avx512', 'blas', 'dropout', 'gate', 'head_norm', 'heads', 'norm']
+const kernels = [
+  'attention',
+  'attention_avx512',
+  'blas',
+  'cross_entropy',
+  'dropout',
+  'gate',
+  'head_norm',
+  'heads',
+  'norm',
+]
 const tests = ['attention_test', 'kernels_bench_test', 'kernels_test']
 const avx512 = ['f', 'bw', 'dq', 'vl', 'bf16']
   .map((name) => `-mavx512${name}`)
