@@ -34,14 +34,16 @@ void testAttentionOf() {
   Check forward(named<T>("attention forward")), backward(named<T>("attention backward"));
   Check neighbours(named<T>("attention beside other sequences")), threads(named<T>("attention threads"));
   // The fast version rounds the probabilities, their gradients and the output to T on the way. What the rounded output
-  // adds to a gradient is a share of terms of size 1, which may cancel.
+  // adds to a gradient is a share of terms of the size of a query, which may cancel.
   constexpr bool wide = std::is_same_v<T, float>;
   constexpr double unit = step<T>;
   const Tolerance value = wide ? Tolerance{2e-5, 0} : Tolerance{unit / 4, unit, 1, finest<T>, unit / 2};
-  const Tolerance gradient = wide ? Tolerance{2e-5, 0, 1, 1e-5} : Tolerance{unit * 4, unit, 1, unit, unit * 2};
   for (int i = 0; i < (quick ? 6 : 24); ++i) {
     const Packed<T> in = Packed<T>::random(quick ? 150 : pick<int64_t>({1, 3, 150, 310, 430}));
     const std::string name = in.name();
+    const double querySize = std::sqrt(inner(in.q, in.q) / static_cast<double>(in.queries()));
+    const double always = (wide ? 1e-5 : unit) * std::max(1.0, 2 * querySize);
+    const Tolerance gradient = wide ? Tolerance{2e-5, 0, 1, always} : Tolerance{unit * 4, unit, 1, always, unit * 2};
     const Attended<T> fast(in, false), plain(in, true);
     forward.near(fast.out, plain.out, value, name);
     forward.near(fast.logSumExp, plain.logSumExp, {5e-6, 0}, name + ", log-sum-exp");
