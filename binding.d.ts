@@ -189,7 +189,7 @@ export interface TrainerOptions {
   maxGradNorm: number
   /** Feeds dropout. */
   seed: number
-  /** 'auto' takes the hand-written layer where it serves (CPU, FP32 and BF16, no q/k norm); 'reference' is plain autograd. */
+  /** 'auto' takes the hand-written layer where it serves; 'reference' is plain autograd. */
   engine?: 'auto' | 'fused' | 'reference'
   /** First FP16 loss scale; 65536 by default. */
   initialScale?: number

@@ -254,7 +254,8 @@ void blockwiseBackward(const AttentionShape& shape, const T* q, const T* k, cons
 
 // Its element type for ours; void where it has none.
 template <typename T>
-using Wide = std::conditional_t<std::is_same_v<T, float>, float, std::conditional_t<std::is_same_v<T, Bf16>, uint16_t, void>>;
+using Wide =
+    std::conditional_t<std::is_same_v<T, float>, float, std::conditional_t<std::is_same_v<T, Bf16>, uint16_t, void>>;
 
 template <typename T>
 bool wideServes(const AttentionShape& shape) {
@@ -297,9 +298,8 @@ std::vector<int64_t> byLength(const AttentionShape& shape) {
   for (int64_t i = 0; i < shape.sequences; ++i) {
     if (shape.cuSeqlens[i + 1] > shape.cuSeqlens[i]) order.push_back(i);
   }
-  std::stable_sort(order.begin(), order.end(), [&](int64_t a, int64_t b) {
-    return sequenceOf(shape, a).length > sequenceOf(shape, b).length;
-  });
+  std::stable_sort(order.begin(), order.end(),
+                   [&](int64_t a, int64_t b) { return sequenceOf(shape, a).length > sequenceOf(shape, b).length; });
   return order;
 }
 

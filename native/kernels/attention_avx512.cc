@@ -91,7 +91,8 @@ void transpose(const uint32_t* from, int64_t fromStride, int64_t rows, uint32_t*
   }
   // x[4 b + c] holds, in its 128-bit lane l, column 4 l + c of rows 4 b .. 4 b + 3.
   for (int c = 0; c < 4; ++c) {
-    const __m512i low01 = _mm512_shuffle_i32x4(x[c], x[4 + c], 0x88), high01 = _mm512_shuffle_i32x4(x[c], x[4 + c], 0xdd);
+    const __m512i low01 = _mm512_shuffle_i32x4(x[c], x[4 + c], 0x88),
+                  high01 = _mm512_shuffle_i32x4(x[c], x[4 + c], 0xdd);
     const __m512i low23 = _mm512_shuffle_i32x4(x[8 + c], x[12 + c], 0x88);
     const __m512i high23 = _mm512_shuffle_i32x4(x[8 + c], x[12 + c], 0xdd);
     y[c] = _mm512_shuffle_i32x4(low01, low23, 0x88);
@@ -126,8 +127,11 @@ void packAlong(const uint16_t* from, int64_t stride, int64_t count, int64_t rows
     const uint16_t *first = from + row * stride, *second = first + stride;
     for (int64_t i = 0; i < width; i += lanes) {
       const __m512i zero = _mm512_setzero_si512();
-      const __m512i low = row < count ? _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(first + i))) : zero;
-      const __m512i high = row + 1 < count ? _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(second + i))) : zero;
+      const __m512i low =
+          row < count ? _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(first + i))) : zero;
+      const __m512i high = row + 1 < count
+                               ? _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(second + i)))
+                               : zero;
       _mm512_storeu_si512(to + row * width + 2 * i, _mm512_or_si512(low, _mm512_slli_epi32(high, 16)));
     }
   }
@@ -223,8 +227,8 @@ void forward(const Sequence& sequence, const T* q, const T* packed, T* out, floa
   const int64_t d = sequence.headDim, columns = roundUp(sequence.length, lanes);
   const T *keys = packed, *values = packed + columns * d;
   const float scale = scaleOf(sequence);
-  float* scores = static_cast<float*>(scratch);      // (strip, columns)
-  float* wide = scores + stripRows * columns;        // (strip, d)
+  float* scores = static_cast<float*>(scratch);       // (strip, columns)
+  float* wide = scores + stripRows * columns;         // (strip, d)
   T* p = reinterpret_cast<T*>(wide + stripRows * d);  // (strip, columns)
   float sums[stripRows];
   for (int64_t first = 0; first < sequence.length; first += stripRows) {
@@ -253,16 +257,16 @@ namespace {
 // What one block of up to 64 queries needs of its rows, and one sequence of its keys. In T but for gradients.
 template <typename T>
 struct Workspace {
-  T *keysAcross;                 // (d, keys): rows of products along the keys
-  T *qAcross, *dOutAcross;       // (d / depth, 64, depth)
-  T *qAlong, *dOutAlong;         // (64 / depth, d, depth)
-  T *p, *ds;                     // (strip, 64)
-  T* dsSteps;                    // (keys / depth, 64, depth)
-  float *dk, *dv;                // (length, d)
-  float *scores, *gradScores;    // (strip, 64)
-  float* dq;                     // (d, 64)
-  float *logSumExp, *delta;      // (64)
-  int64_t keys;                  // length, rounded up to 16
+  T* keysAcross;               // (d, keys): rows of products along the keys
+  T *qAcross, *dOutAcross;     // (d / depth, 64, depth)
+  T *qAlong, *dOutAlong;       // (64 / depth, d, depth)
+  T *p, *ds;                   // (strip, 64)
+  T* dsSteps;                  // (keys / depth, 64, depth)
+  float *dk, *dv;              // (length, d)
+  float *scores, *gradScores;  // (strip, 64)
+  float* dq;                   // (d, 64)
+  float *logSumExp, *delta;    // (64)
+  int64_t keys;                // length, rounded up to 16
 
   Workspace(const Sequence& sequence, void* memory) : keys(roundUp(sequence.length, lanes)) {
     char* at = static_cast<char*>(memory);
@@ -327,10 +331,10 @@ void stripGradients(const Sequence& sequence, Workspace<T>& work, int64_t first,
       __m512 ds[2] = {_mm512_setzero_ps(), _mm512_setzero_ps()};
       for (int64_t n = 0; n < smaller(2, rows - r); ++n) {
         const int64_t at = (r + n) * tileColumns + i, seenUntil = key + r + n + sequence.window;
-        const __mmask16 seen = within(first + i, key + r + n,
-                                      sequence.window > 0 ? smaller(first + queries, seenUntil) : first + queries);
-        const __m512 e = exponential(
-            _mm512_fmsub_ps(_mm512_loadu_ps(work.scores + at), scale, _mm512_loadu_ps(work.logSumExp + i)));
+        const __mmask16 seen =
+            within(first + i, key + r + n, sequence.window > 0 ? smaller(first + queries, seenUntil) : first + queries);
+        const __m512 e =
+            exponential(_mm512_fmsub_ps(_mm512_loadu_ps(work.scores + at), scale, _mm512_loadu_ps(work.logSumExp + i)));
         const __m512 p = _mm512_maskz_mov_ps(seen, e);
         const __m512 apart = _mm512_sub_ps(_mm512_loadu_ps(work.gradScores + at), _mm512_loadu_ps(work.delta + i));
         ds[n] = _mm512_maskz_mul_ps(seen, _mm512_mul_ps(p, apart), scale);
@@ -382,7 +386,9 @@ void backwardBlock(const Sequence& sequence, Workspace<T>& work, int64_t first, 
 }
 
 // (length, d) to (d, keys), zeros past the end.
-void turnKeys(const float* k, int64_t length, int64_t d, int64_t keys, float* to) { packAcross(k, d, length, d, keys, to); }
+void turnKeys(const float* k, int64_t length, int64_t d, int64_t keys, float* to) {
+  packAcross(k, d, length, d, keys, to);
+}
 void turnKeys(const uint16_t* k, int64_t length, int64_t d, int64_t keys, uint16_t* to) {
   for (int64_t key = 0; key < keys; key += 2) {
     for (int64_t i = 0; i < d; ++i) {
@@ -429,12 +435,12 @@ bool serves(bool bf16) {
   return wide && (!bf16 || (__builtin_cpu_supports("avx512bf16") && !__builtin_cpu_supports("amx-bf16")));
 }
 
-#define BT_INSTANTIATE(T)                                                                                              \
-  template int64_t packedElements<T>(const Sequence&);                                                                 \
-  template int64_t scratchBytes<T>(const Sequence&);                                                                   \
-  template void packKeys<T>(const Sequence&, const T*, const T*, T*);                                                  \
-  template void forward<T>(const Sequence&, const T*, const T*, T*, float*, void*);                                    \
-  template void backward<T>(const Sequence&, int64_t, const T*, const T*, const T*, const T*, const float*, const T*,  \
+#define BT_INSTANTIATE(T)                                                                                             \
+  template int64_t packedElements<T>(const Sequence&);                                                                \
+  template int64_t scratchBytes<T>(const Sequence&);                                                                  \
+  template void packKeys<T>(const Sequence&, const T*, const T*, T*);                                                 \
+  template void forward<T>(const Sequence&, const T*, const T*, T*, float*, void*);                                   \
+  template void backward<T>(const Sequence&, int64_t, const T*, const T*, const T*, const T*, const float*, const T*, \
                             T*, T*, T*, void*);
 BT_INSTANTIATE(float)
 BT_INSTANTIATE(uint16_t)

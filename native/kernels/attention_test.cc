@@ -107,7 +107,8 @@ void testSteepAttention() {
   for (T& value : in.q) value = narrowTo<T>(widen(value) * 60);
   const Attended<T> fast(in, false), plain(in, true);
   // FP32 scores of some hundreds are known to some 1e-5, and so are their exponentials, relative to themselves.
-  const Tolerance allowed = std::is_same_v<T, float> ? Tolerance{2e-4, 0} : Tolerance{4 * step<T>, step<T>, 1, finest<T>, 2 * step<T>};
+  const Tolerance allowed =
+      std::is_same_v<T, float> ? Tolerance{2e-4, 0} : Tolerance{4 * step<T>, step<T>, 1, finest<T>, 2 * step<T>};
   check.near(fast.out, plain.out, allowed, in.name());
   check.near(fast.logSumExp, plain.logSumExp, {1e-6, 0}, in.name());
   check.near(fast.dq, plain.dq, allowed, in.name() + ", dq");
@@ -141,7 +142,7 @@ void testHeads() {
     const double left = inner(q.values(), in.q) + inner(k.values(), in.k) + inner(v.values(), in.v);
     const double right = inner(qkv, joined.values());
     const double size = std::sqrt(inner(qkv, qkv) * (inner(in.q, in.q) + inner(in.k, in.k) + inner(in.v, in.v)));
-    adjoint.require(std::abs(left - right) <= (std::is_same_v<T, float> ? 1e-6 : 0.25 * step<T>) * size,
+    adjoint.require(std::abs(left - right) <= (std::is_same_v<T, float> ? 1e-6 : 0.25 * step<T>)*size,
                     text("%s: %.9g and %.9g", in.name().c_str(), left, right));
   }
   for (const Check& check : {split, join, adjoint}) check.finish();

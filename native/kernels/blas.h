@@ -1,5 +1,6 @@
 // Small matrix products for use inside parallel regions, by the MKL that libtorch_cpu.so carries and exports: there a
-// call runs on the calling thread alone. FP16 is widened first: few processors multiply it. All matrices are row-major; leading dimensions count elements.
+// call runs on the calling thread alone. FP16 is widened first: few processors multiply it. All matrices are row-major;
+// leading dimensions count elements.
 #pragma once
 #include <cstdint>
 

@@ -39,9 +39,9 @@ BT_INLINE void entropyRows(T* logits, const int32_t* targets, double* losses, in
   }
 }
 
-#define BT_RANGES(T)                                                                                                \
-  BT_DISPATCH void entropyRange(T* x, const int32_t* t, double* l, int64_t b, int64_t e, int64_t v, float scale) {  \
-    entropyRows(x, t, l, b, e, v, scale);                                                                           \
+#define BT_RANGES(T)                                                                                               \
+  BT_DISPATCH void entropyRange(T* x, const int32_t* t, double* l, int64_t b, int64_t e, int64_t v, float scale) { \
+    entropyRows(x, t, l, b, e, v, scale);                                                                          \
   }
 BT_RANGES(float)
 BT_RANGES(Bf16)
@@ -72,8 +72,8 @@ void crossEntropyNaive(T* logits, const int32_t* targets, double* losses, int64_
   }
 }
 
-#define BT_INSTANTIATE(T)                                                                     \
-  template void crossEntropy<T>(T*, const int32_t*, double*, int64_t, int64_t, float);        \
+#define BT_INSTANTIATE(T)                                                              \
+  template void crossEntropy<T>(T*, const int32_t*, double*, int64_t, int64_t, float); \
   template void crossEntropyNaive<T>(T*, const int32_t*, double*, int64_t, int64_t, float);
 BT_INSTANTIATE(float)
 BT_INSTANTIATE(Bf16)

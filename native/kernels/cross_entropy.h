@@ -13,7 +13,6 @@ namespace bt {
 template <typename T>
 void crossEntropy(T* logits, const int32_t* targets, double* losses, int64_t rows, int64_t vocab, float gradScale);
 template <typename T>
-void crossEntropyNaive(T* logits, const int32_t* targets, double* losses, int64_t rows, int64_t vocab,
-                       float gradScale);
+void crossEntropyNaive(T* logits, const int32_t* targets, double* losses, int64_t rows, int64_t vocab, float gradScale);
 
 }  // namespace bt

@@ -37,7 +37,7 @@ BT_INLINE void backwardRows(T* gateUp, const T* dOut, int64_t begin, int64_t end
   }
 }
 
-#define BT_RANGES(T)                                                                                            \
+#define BT_RANGES(T)                                                                                               \
   BT_DISPATCH void forwardRange(T* o, const T* g, int64_t b, int64_t e, int64_t n) { forwardRows(o, g, b, e, n); } \
   BT_DISPATCH void backwardRange(T* g, const T* d, int64_t b, int64_t e, int64_t n) { backwardRows(g, d, b, e, n); }
 BT_RANGES(float)

@@ -29,7 +29,8 @@ BT_INLINE void normHeadBackward(T* d, const T* x, const T* weight, float inverse
   for (int64_t i = 0; i < width; ++i) dot += widen(d[i]) * widen(weight[i]) * widen(x[i]);
   const float along = dot * inverse * inverse * inverse / static_cast<float>(width);
 #pragma omp simd
-  for (int64_t i = 0; i < width; ++i) d[i] = narrowTo<T>(widen(d[i]) * widen(weight[i]) * inverse - widen(x[i]) * along);
+  for (int64_t i = 0; i < width; ++i)
+    d[i] = narrowTo<T>(widen(d[i]) * widen(weight[i]) * inverse - widen(x[i]) * along);
 }
 
 template <typename T>
@@ -59,14 +60,14 @@ BT_INLINE void backwardRows(const AttentionShape& shape, T* dqkv, const T* qkv, 
   }
 }
 
-#define BT_RANGES(T)                                                                                                 \
-  BT_DISPATCH void forwardRange(const AttentionShape& a, T* o, float* r, const T* x, const T* q, const T* k,         \
-                                float eps, int64_t b, int64_t e) {                                                   \
-    forwardRows(a, o, r, x, q, k, eps, b, e);                                                                        \
-  }                                                                                                                  \
-  BT_DISPATCH void backwardRange(const AttentionShape& a, T* g, const T* x, const float* r, const T* q, const T* k,  \
-                                 int64_t b, int64_t e) {                                                             \
-    backwardRows(a, g, x, r, q, k, b, e);                                                                            \
+#define BT_RANGES(T)                                                                                                \
+  BT_DISPATCH void forwardRange(const AttentionShape& a, T* o, float* r, const T* x, const T* q, const T* k,        \
+                                float eps, int64_t b, int64_t e) {                                                  \
+    forwardRows(a, o, r, x, q, k, eps, b, e);                                                                       \
+  }                                                                                                                 \
+  BT_DISPATCH void backwardRange(const AttentionShape& a, T* g, const T* x, const float* r, const T* q, const T* k, \
+                                 int64_t b, int64_t e) {                                                            \
+    backwardRows(a, g, x, r, q, k, b, e);                                                                           \
   }
 BT_RANGES(float)
 BT_RANGES(Bf16)
@@ -122,7 +123,8 @@ void headNormBackwardNaive(const AttentionShape& shape, T* dqkv, const T* qkv, c
   eachHeadNaive(shape, qWeight, kWeight, [&](int64_t at, int64_t place, const T* weight) {
     const double r = inverse[place];
     double mean = 0;
-    for (int64_t i = 0; i < d; ++i) mean += static_cast<double>(widen(dqkv[at + i])) * widen(weight[i]) * widen(qkv[at + i]) * r;
+    for (int64_t i = 0; i < d; ++i)
+      mean += static_cast<double>(widen(dqkv[at + i])) * widen(weight[i]) * widen(qkv[at + i]) * r;
     mean /= static_cast<double>(d);
     for (int64_t i = 0; i < d; ++i) {
       const double g = static_cast<double>(widen(dqkv[at + i])) * widen(weight[i]);

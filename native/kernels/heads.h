@@ -21,8 +21,8 @@ void joinHeadsNaive(const AttentionShape& shape, const T* dq, const T* dk, const
                     const float* sin, T* dqkv);
 
 // Each head of q and k over its root mean square, times a weight; v is copied.
-// qkv, out: (tokens, (heads + 2 kvHeads) headDim)   qWeight, kWeight: (headDim)   inverse: (tokens, heads + kvHeads) f32
-// Rounded as rmsNormForward rounds.
+// qkv, out: (tokens, (heads + 2 kvHeads) headDim)   qWeight, kWeight: (headDim)   inverse: (tokens, heads + kvHeads)
+// f32 Rounded as rmsNormForward rounds.
 template <typename T>
 void headNormForward(const AttentionShape& shape, T* out, float* inverse, const T* qkv, const T* qWeight,
                      const T* kWeight, float eps);

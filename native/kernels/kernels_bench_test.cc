@@ -109,8 +109,11 @@ void benchOf() {
         crossEntropyNaive<T>(gradient.data(), targets.data(), losses.data(), scored, vocab, 0.01f);
       });
   benchLine<T>(
-      "norm of heads", [&] { headNormForward<T>(shape, joined.data(), norms.data(), qkv.data(), weight.data(), weight.data(), 1e-6f); },
-      [&] { headNormForwardNaive<T>(shape, joined.data(), norms.data(), qkv.data(), weight.data(), weight.data(), 1e-6f); });
+      "norm of heads",
+      [&] { headNormForward<T>(shape, joined.data(), norms.data(), qkv.data(), weight.data(), weight.data(), 1e-6f); },
+      [&] {
+        headNormForwardNaive<T>(shape, joined.data(), norms.data(), qkv.data(), weight.data(), weight.data(), 1e-6f);
+      });
   benchLine<T>(
       "product NT 128, 300, 64",
       [&] { product(layouts[0], 128, 300, 64, in.q.data(), 64, in.k.data(), 64, 0, wide.data(), 300); },

@@ -110,8 +110,9 @@ void testHalf() {
   for (uint32_t bits = 0; bits < 0x10000; ++bits) {
     const Fp16 x{static_cast<uint16_t>(bits)}, back = narrowTo<Fp16>(widen(x));
     const auto exact = static_cast<float>(std::bit_cast<_Float16>(x.bits));
-    wrong += std::isnan(exact) ? !std::isnan(widen(x)) || !std::isnan(widen(back))
-                               : std::bit_cast<uint32_t>(widen(x)) != std::bit_cast<uint32_t>(exact) || back.bits != bits;
+    wrong += std::isnan(exact)
+                 ? !std::isnan(widen(x)) || !std::isnan(widen(back))
+                 : std::bit_cast<uint32_t>(widen(x)) != std::bit_cast<uint32_t>(exact) || back.bits != bits;
   }
   report("Fp16 and back", wrong == 0, text("%d of 65536 numbers wrong", wrong));
 

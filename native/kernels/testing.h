@@ -159,7 +159,9 @@ class Output {
 };
 
 template <typename T>
-constexpr const char* typeName = std::is_same_v<T, float> ? "f32" : std::is_same_v<T, Bf16> ? "bf16" : "f16";
+constexpr const char* typeName = std::is_same_v<T, float>  ? "f32"
+                                 : std::is_same_v<T, Bf16> ? "bf16"
+                                                           : "f16";
 template <typename T>
 inline std::string named(const char* kernel) {
   return std::string(kernel) + " " + typeName<T>;
@@ -167,7 +169,9 @@ inline std::string named(const char* kernel) {
 
 // A step between neighbouring numbers is up to this share of them; for FP16 never less than `finest`.
 template <typename T>
-constexpr double step = std::is_same_v<T, float> ? 0 : std::is_same_v<T, Bf16> ? 0x1p-7 : 0x1p-10;
+constexpr double step = std::is_same_v<T, float>  ? 0
+                        : std::is_same_v<T, Bf16> ? 0x1p-7
+                                                  : 0x1p-10;
 template <typename T>
 constexpr double finest = std::is_same_v<T, Fp16> ? 0x1p-24 : 0;
 // For loops whose FP32 arithmetic differs from the plain version's in the last bits alone: with half precision that

@@ -22,8 +22,9 @@ class CpuOps : public LayerOps {
 
   void begin(const BatchView& view) override {
     view_ = view;
-    shape_ = {config_.heads,         config_.kvHeads,         config_.headDim,
-              config_.slidingWindow, view.batch->cuSeqlens.data(), view.batch->rowCount()};
+    shape_ = {
+        config_.heads,         config_.kvHeads, config_.headDim, config_.slidingWindow, view.batch->cuSeqlens.data(),
+        view.batch->rowCount()};
   }
 
   void norm(at::Tensor y, at::Tensor inverse, const at::Tensor& x, const at::Tensor& weight) override {

@@ -33,7 +33,8 @@ class LayerOps {
   virtual void normBackward(at::Tensor dx, const at::Tensor& dy, const at::Tensor& x, const at::Tensor& inverse,
                             const at::Tensor& weight) = 0;
 
-  // The norm of each head of q and k (Qwen3); v is copied.   qkv, out: [T, q + 2 kv]   inverse: [T, heads + kvHeads] FP32
+  // The norm of each head of q and k (Qwen3); v is copied.   qkv, out: [T, q + 2 kv]   inverse: [T, heads + kvHeads]
+  // FP32
   virtual void headNorm(at::Tensor out, at::Tensor inverse, const at::Tensor& qkv, const at::Tensor& qWeight,
                         const at::Tensor& kWeight) = 0;
   // dqkv, the gradient of `out`, becomes that of qkv.

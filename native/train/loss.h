@@ -10,8 +10,9 @@
 namespace bt {
 
 struct ScoredLoss {
-  double lossSum = 0;     // nats, over all S tokens
-  at::Tensor gradHidden;  // [S, hidden] in hidden's dtype: d(gradScale * lossSum) / d hidden; undefined without gradient
+  double lossSum = 0;  // nats, over all S tokens
+  at::Tensor
+      gradHidden;  // [S, hidden] in hidden's dtype: d(gradScale * lossSum) / d hidden; undefined without gradient
 };
 
 // The loss of one run's steps over a frozen head. Keeps its buffers: a chunk of rows of at most 32 MB of logits.

@@ -154,6 +154,13 @@ export const trainFields = {
     { group: 'Machine:', value: '<type>' },
     z.enum(['auto', 'fp32', 'bf16', 'fp16']).default('auto').describe('auto: bf16 where it is fast, else fp32'),
   ),
+  engine: field(
+    { group: 'Machine:', value: '<which>', shapesResult: shapes },
+    z
+      .enum(['auto', 'fused', 'reference'])
+      .default('auto')
+      .describe('auto: fused, the hand-written layer, where it serves; reference: plain autograd'),
+  ),
   device: field(
     { group: 'Machine:', value: '<kind>' },
     z.enum(['auto', 'cpu', 'cuda']).default('auto').describe('auto: cuda where there is one'),

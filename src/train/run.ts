@@ -234,9 +234,9 @@ function recordOf(identity: RunIdentity, machine: Machine, encoded: EncodedRows,
 async function openTrainer(options: TrainOptions, model: Model, machine: Machine, saved: SavedState | undefined) {
   const { r, alpha, rsLora, targets, dropout, seed } = options
   const lora = await model.attachLora({ r, alpha, rsLora, targets, dropout, seed, tensors: saved?.tensors })
-  const { beta1, beta2, eps, weightDecay, maxGradNorm } = options
-  const { precision } = machine
-  const trainer = await model.createTrainer(lora, { precision, beta1, beta2, eps, weightDecay, maxGradNorm, seed })
+  const { beta1, beta2, eps, weightDecay, maxGradNorm, engine } = options
+  const optimizer = { beta1, beta2, eps, weightDecay, maxGradNorm, seed }
+  const trainer = await model.createTrainer(lora, { ...optimizer, precision: machine.precision, engine })
   if (saved) await trainer.restore(saved.state)
   return { lora, trainer }
 }

@@ -35,18 +35,25 @@ export const tinyConfig: ModelConfig = {
 /** Names and shapes of every weight that `config` needs. */
 export function weightShapes(config: ModelConfig): [string, number[]][] {
   const { hiddenSize: hidden, intermediateSize: inner, headDim } = config
+  const [q, kv] = [config.heads * headDim, config.kvHeads * headDim]
   const list: [string, number[]][] = [['model.embed_tokens.weight', [config.vocabSize, hidden]]]
   for (let layer = 0; layer < config.layers; layer++) {
-    const at = (name: string, shape: number[]) => list.push([`model.layers.${layer}.${name}.weight`, shape])
-    at('input_layernorm', [hidden])
-    at('self_attn.q_proj', [config.heads * headDim, hidden])
-    at('self_attn.k_proj', [config.kvHeads * headDim, hidden])
-    at('self_attn.v_proj', [config.kvHeads * headDim, hidden])
-    at('self_attn.o_proj', [hidden, config.heads * headDim])
-    at('post_attention_layernorm', [hidden])
-    at('mlp.gate_proj', [inner, hidden])
-    at('mlp.up_proj', [inner, hidden])
-    at('mlp.down_proj', [hidden, inner])
+    const at = (name: string, shape: number[]) => list.push([`model.layers.${layer}.${name}`, shape])
+    const linear = (name: string, out: number, width: number, bias: boolean) => {
+      at(`${name}.weight`, [out, width])
+      if (bias) at(`${name}.bias`, [out])
+    }
+    at('input_layernorm.weight', [hidden])
+    linear('self_attn.q_proj', q, hidden, config.qkvBias)
+    linear('self_attn.k_proj', kv, hidden, config.qkvBias)
+    linear('self_attn.v_proj', kv, hidden, config.qkvBias)
+    linear('self_attn.o_proj', hidden, q, config.outBias)
+    at('post_attention_layernorm.weight', [hidden])
+    linear('mlp.gate_proj', inner, hidden, config.mlpBias)
+    linear('mlp.up_proj', inner, hidden, config.mlpBias)
+    linear('mlp.down_proj', hidden, inner, config.mlpBias)
+    if (config.qkNorm) at('self_attn.q_norm.weight', [headDim])
+    if (config.qkNorm) at('self_attn.k_norm.weight', [headDim])
   }
   list.push(['model.norm.weight', [hidden]])
   if (!config.tieWordEmbeddings) list.push(['lm_head.weight', [config.vocabSize, hidden]])
@@ -88,6 +95,21 @@ export function tinyBatch(rows = 2, length = 12, vocab = tinyConfig.vocabSize): 
   }
 }
 
+/** Rows of the given lengths with random tokens, of which a random half is scored. */
+export function raggedBatch(lengths: number[], random: () => number, vocab = tinyConfig.vocabSize): PackedBatch {
+  const starts = [0]
+  for (const length of lengths) starts.push(starts.at(-1)! + length)
+  const total = starts.at(-1)!
+  const first = new Set(starts)
+  const scored = Array.from({ length: total }, (_, index) => index).filter((at) => !first.has(at) && random() > 0)
+  return {
+    tokens: Int32Array.from({ length: total }, () => Math.floor(((random() + 1) / 2) * vocab)),
+    cuSeqlens: Int32Array.from(starts),
+    scored: Int32Array.from(scored),
+    rows: Int32Array.from(lengths, (_, row) => row * 7 + 3),
+  }
+}
+
 export const tinyLora: LoraOptions = { r: 4, alpha: 8, targets: ['q_proj', 'v_proj'], dropout: 0, seed: 1 }
 
 export const tinyTrainer: TrainerOptions = {
@@ -113,7 +135,7 @@ export const tinySampler: SamplerOptions = {
 }
 
 /** Uniform in [-1, 1). */
-function xorshift(seed: number): () => number {
+export function xorshift(seed: number): () => number {
   let state = seed * 2654435761
   return () => {
     state ^= state << 13
