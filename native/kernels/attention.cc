@@ -6,6 +6,7 @@
 #include <limits>
 #include <memory>
 #include <new>
+#include <stdexcept>
 #include <type_traits>
 #include <vector>
 
@@ -250,6 +251,11 @@ void blockwiseBackward(const AttentionShape& shape, const T* q, const T* k, cons
   });
 }
 
+void refusePrefix(const AttentionShape& shape) {
+  if (shape.prefix > 0)
+    throw std::invalid_argument("attention with a prefix is not computed for this head or processor");
+}
+
 // ---- By attention_avx512.cc
 
 // Its element type for ours; void where it has none.
@@ -268,7 +274,8 @@ bool wideServes(const AttentionShape& shape) {
 }
 
 avx512::Sequence sequenceOf(const AttentionShape& shape, int64_t i) {
-  return {shape.cuSeqlens[i + 1] - shape.cuSeqlens[i], shape.headDim, shape.window, shape.heads * shape.headDim};
+  return {shape.cuSeqlens[i + 1] - shape.cuSeqlens[i], shape.before(i), shape.headDim, shape.window,
+          shape.heads * shape.headDim};
 }
 
 // Memory of a whole number of cache lines that begins at one: grown once, kept by its thread.
@@ -303,9 +310,32 @@ std::vector<int64_t> byLength(const AttentionShape& shape) {
   return order;
 }
 
-void* taskScratch(int64_t bytes) {
+// A thread's memory for one purpose.
+template <int purpose>
+void* taskMemory(int64_t bytes) {
   thread_local Lines mine;
   return mine.get(bytes);
+}
+
+// Keys (or values) of sequence i for one key-value head: where they lie, or, behind a prefix, copied together.
+template <typename Element, int purpose>
+const Element* keysOf(const AttentionShape& shape, int64_t i, int64_t kvHead, const Element* k) {
+  const int64_t d = shape.headDim, begin = shape.cuSeqlens[i], length = shape.cuSeqlens[i + 1] - begin;
+  const Element* own = k + (begin * shape.kvHeads + kvHead * length) * d;
+  if (shape.before(i) == 0) return own;
+  auto* together = static_cast<Element*>(taskMemory<purpose>((shape.prefix + length) * d * sizeof(Element)));
+  std::copy_n(k + kvHead * shape.cuSeqlens[1] * d, shape.prefix * d, together);
+  std::copy_n(own, length * d, together + shape.prefix * d);
+  return together;
+}
+
+template <typename T>
+const Wide<T>* asWide(const T* pointer) {
+  return reinterpret_cast<const Wide<T>*>(pointer);
+}
+template <typename T>
+Wide<T>* asWide(T* pointer) {
+  return reinterpret_cast<Wide<T>*>(pointer);
 }
 
 template <typename T>
@@ -319,26 +349,36 @@ void wideForward(const AttentionShape& shape, const T* q, const T* k, const T* v
     starts.push_back(total);
     total += avx512::packedElements<Element>(sequenceOf(shape, i)) * shape.kvHeads;
   }
-  thread_local Lines kept;
-  auto* packed = static_cast<Element*>(kept.get(total * static_cast<int64_t>(sizeof(Element))));
+  auto* packed = static_cast<Element*>(taskMemory<0>(total * static_cast<int64_t>(sizeof(Element))));
   const auto packedHead = [&, packed](int64_t i, int64_t kvHead) {
     return packed + starts[i] + kvHead * avx512::packedElements<Element>(sequenceOf(shape, order[i]));
   };
   parallelTasks(sequences * shape.kvHeads, [&](int64_t task) {
     const int64_t i = task / shape.kvHeads, kvHead = task % shape.kvHeads;
-    const avx512::Sequence sequence = sequenceOf(shape, order[i]);
-    const int64_t from = (shape.cuSeqlens[order[i]] * shape.kvHeads + kvHead * sequence.length) * d;
-    avx512::packKeys(sequence, reinterpret_cast<const Element*>(k + from), reinterpret_cast<const Element*>(v + from),
-                     packedHead(i, kvHead));
+    avx512::packKeys(sequenceOf(shape, order[i]), keysOf<Element, 1>(shape, order[i], kvHead, asWide(k)),
+                     keysOf<Element, 2>(shape, order[i], kvHead, asWide(v)), packedHead(i, kvHead));
   });
   parallelTasks(sequences * shape.heads, [&](int64_t task) {
     const int64_t i = task / shape.heads, head = task % shape.heads;
     const avx512::Sequence sequence = sequenceOf(shape, order[i]);
     const int64_t begin = shape.cuSeqlens[order[i]], place = begin * shape.heads + head * sequence.length;
-    avx512::forward(sequence, reinterpret_cast<const Element*>(q + place * d),
-                    packedHead(i, head / (shape.heads / shape.kvHeads)),
-                    reinterpret_cast<Element*>(out + begin * sequence.tokenWidth + head * d), logSumExp + place,
-                    taskScratch(avx512::scratchBytes<Element>(sequence)));
+    avx512::forward(sequence, asWide(q + place * d), packedHead(i, head / (shape.heads / shape.kvHeads)),
+                    asWide(out + begin * sequence.tokenWidth + head * d), logSumExp + place,
+                    taskMemory<3>(avx512::scratchBytes<Element>(sequence)));
+  });
+}
+
+// Rows [0, prefix) of the first sequence: what each sequence's queries gave, added in the sequences' order.
+template <typename T>
+void addShares(const AttentionShape& shape, const std::vector<int64_t>& order, const float* shares, T* gradient) {
+  const int64_t cells = shape.prefix * shape.headDim, perSequence = shape.kvHeads * cells;
+  parallelTasks(shape.kvHeads, [&](int64_t kvHead) {
+    T* to = gradient + kvHead * shape.cuSeqlens[1] * shape.headDim;
+    for (int64_t cell = 0; cell < cells; ++cell) {
+      float sum = 0;
+      for (const int64_t i : order) sum += shares[i * perSequence + kvHead * cells + cell];
+      to[cell] = narrowTo<T>(sum);
+    }
   });
 }
 
@@ -346,29 +386,47 @@ template <typename T>
 void wideBackward(const AttentionShape& shape, const T* q, const T* k, const T* v, const T* out, const float* logSumExp,
                   const T* dOut, T* dq, T* dk, T* dv) {
   using Element = Wide<T>;
-  const auto in = [](const T* pointer) { return reinterpret_cast<const Element*>(pointer); };
-  const auto to = [](T* pointer) { return reinterpret_cast<Element*>(pointer); };
   const std::vector<int64_t> order = byLength(shape);
-  const int64_t d = shape.headDim, group = shape.heads / shape.kvHeads;
+  const int64_t d = shape.headDim, group = shape.heads / shape.kvHeads, shareSize = shape.prefix * d;
+  const int64_t sharesSize = shape.sequences * shape.kvHeads * shareSize;
+  auto* kShares = static_cast<float*>(taskMemory<0>(2 * sharesSize * static_cast<int64_t>(sizeof(float))));
+  float* vShares = kShares + sharesSize;
   parallelTasks(static_cast<int64_t>(order.size()) * shape.kvHeads, [&](int64_t task) {
     const int64_t i = order[task / shape.kvHeads], kvHead = task % shape.kvHeads, begin = shape.cuSeqlens[i];
     const avx512::Sequence sequence = sequenceOf(shape, i);
     const int64_t place = begin * shape.heads + kvHead * group * sequence.length;
     const int64_t token = begin * sequence.tokenWidth + kvHead * group * d;
-    const int64_t keys = (begin * shape.kvHeads + kvHead * sequence.length) * d;
-    avx512::backward(sequence, group, in(q + place * d), in(k + keys), in(v + keys), in(out + token), logSumExp + place,
-                     in(dOut + token), to(dq + place * d), to(dk + keys), to(dv + keys),
-                     taskScratch(avx512::scratchBytes<Element>(sequence)));
+    // The first sequence's own rows of the prefix are not in its dk and dv yet, either.
+    const int64_t keys = (begin * shape.kvHeads + kvHead * sequence.length + shape.prefix - sequence.prefix) * d;
+    const int64_t share = (i * shape.kvHeads + kvHead) * shareSize;
+    avx512::backward(sequence, group, asWide(q + place * d), keysOf<Element, 1>(shape, i, kvHead, asWide(k)),
+                     keysOf<Element, 2>(shape, i, kvHead, asWide(v)), asWide(out + token), logSumExp + place,
+                     asWide(dOut + token), asWide(dq + place * d),
+                     {shape.prefix, kShares + share, vShares + share, asWide(dk + keys), asWide(dv + keys)},
+                     taskMemory<3>(avx512::scratchBytes<Element>(sequence)));
   });
+  if (shape.prefix == 0) return;
+  std::vector<int64_t> inOrder = order;
+  std::sort(inOrder.begin(), inOrder.end());
+  addShares(shape, inOrder, kShares, dk);
+  addShares(shape, inOrder, vShares, dv);
 }
 
 }  // namespace
+
+template <typename T>
+bool servesPrefix(int64_t headDim) {
+  AttentionShape shape{};
+  shape.headDim = headDim;
+  return wideServes<T>(shape);
+}
 
 template <typename T>
 void attentionForward(const AttentionShape& shape, const T* q, const T* k, const T* v, T* out, float* logSumExp) {
   if constexpr (!std::is_void_v<Wide<T>>) {
     if (wideServes<T>(shape)) return wideForward(shape, q, k, v, out, logSumExp);
   }
+  refusePrefix(shape);
   blockwiseForward(shape, q, k, v, out, logSumExp);
 }
 
@@ -378,32 +436,39 @@ void attentionBackward(const AttentionShape& shape, const T* q, const T* k, cons
   if constexpr (!std::is_void_v<Wide<T>>) {
     if (wideServes<T>(shape)) return wideBackward(shape, q, k, v, out, logSumExp, dOut, dq, dk, dv);
   }
+  refusePrefix(shape);
   blockwiseBackward(shape, q, k, v, out, logSumExp, dOut, dq, dk, dv);
 }
 
 namespace {
 
-// Plain loops over one (sequence, head, query): calls visit with offsets and the query's probabilities.
+// Plain loops over one (sequence, head, query): calls visit with its places, where each key that it sees lies among k
+// and v, and its probabilities of them.
 template <typename T, typename Visit>
 void eachQueryNaive(const AttentionShape& shape, const T* q, const T* k, Visit visit) {
   const int64_t d = shape.headDim, group = shape.heads / shape.kvHeads;
   for (int64_t s = 0; s < shape.sequences; ++s) {
-    const int64_t begin = shape.cuSeqlens[s], length = shape.cuSeqlens[s + 1] - begin;
+    const int64_t begin = shape.cuSeqlens[s], length = shape.cuSeqlens[s + 1] - begin, before = shape.before(s);
     for (int64_t head = 0; head < shape.heads; ++head) {
-      const int64_t kv = (begin * shape.kvHeads + head / group * length) * d;
+      const int64_t kvHead = head / group;
       for (int64_t i = 0; i < length; ++i) {
-        const int64_t query = (begin * shape.heads + head * length + i) * d;
-        const int64_t from = shape.window > 0 ? std::max<int64_t>(0, i - shape.window + 1) : 0;
-        std::vector<double> p(length, 0.0);
+        const int64_t place = begin * shape.heads + head * length + i, position = before + i;
+        std::vector<int64_t> keys;
+        for (int64_t j = shape.window > 0 ? std::max<int64_t>(0, position - shape.window + 1) : 0; j <= position; ++j) {
+          keys.push_back(
+              (j < before ? kvHead * shape.cuSeqlens[1] + j : begin * shape.kvHeads + kvHead * length + j - before) *
+              d);
+        }
+        std::vector<double> p;
         double sum = 0;
-        for (int64_t j = from; j <= i; ++j) {
+        for (const int64_t key : keys) {
           double score = 0;
-          for (int64_t c = 0; c < d; ++c) score += static_cast<double>(widen(q[query + c])) * widen(k[kv + j * d + c]);
-          sum += p[j] = std::exp(score / std::sqrt(static_cast<double>(d)));
+          for (int64_t c = 0; c < d; ++c) score += static_cast<double>(widen(q[place * d + c])) * widen(k[key + c]);
+          p.push_back(std::exp(score / std::sqrt(static_cast<double>(d))));
+          sum += p.back();
         }
         for (double& value : p) value /= sum;
-        visit(query, kv, (begin + i) * shape.heads * d + head * d, begin * shape.heads + head * length + i, from, i, p,
-              std::log(sum));
+        visit(place, (begin + i) * shape.heads * d + head * d, keys, p, std::log(sum));
       }
     }
   }
@@ -415,11 +480,11 @@ template <typename T>
 void attentionForwardNaive(const AttentionShape& shape, const T* q, const T* k, const T* v, T* out, float* logSumExp) {
   const int64_t d = shape.headDim;
   eachQueryNaive(shape, q, k,
-                 [&](int64_t, int64_t kv, int64_t token, int64_t place, int64_t from, int64_t last,
-                     const std::vector<double>& p, double normalizer) {
+                 [&](int64_t place, int64_t token, const std::vector<int64_t>& keys, const std::vector<double>& p,
+                     double normalizer) {
                    for (int64_t c = 0; c < d; ++c) {
                      double sum = 0;
-                     for (int64_t j = from; j <= last; ++j) sum += p[j] * widen(v[kv + j * d + c]);
+                     for (size_t j = 0; j < keys.size(); ++j) sum += p[j] * widen(v[keys[j] + c]);
                      out[token + c] = narrowTo<T>(static_cast<float>(sum));
                    }
                    logSumExp[place] = static_cast<float>(normalizer);
@@ -432,27 +497,27 @@ void attentionBackwardNaive(const AttentionShape& shape, const T* q, const T* k,
   const int64_t d = shape.headDim;
   const double scale = 1 / std::sqrt(static_cast<double>(d));
   std::vector<double> gradK(shape.tokens() * shape.kvHeads * d, 0.0), gradV(gradK);
-  eachQueryNaive(shape, q, k,
-                 [&](int64_t query, int64_t kv, int64_t token, int64_t, int64_t from, int64_t last,
-                     const std::vector<double>& p, double) {
-                   std::vector<double> dp(p.size(), 0.0), gradQ(d, 0.0);
-                   double delta = 0;
-                   for (int64_t j = from; j <= last; ++j) {
-                     for (int64_t c = 0; c < d; ++c) {
-                       dp[j] += static_cast<double>(widen(dOut[token + c])) * widen(v[kv + j * d + c]);
-                       gradV[kv + j * d + c] += p[j] * widen(dOut[token + c]);
-                     }
-                     delta += p[j] * dp[j];
-                   }
-                   for (int64_t j = from; j <= last; ++j) {
-                     const double ds = p[j] * (dp[j] - delta) * scale;
-                     for (int64_t c = 0; c < d; ++c) {
-                       gradQ[c] += ds * widen(k[kv + j * d + c]);
-                       gradK[kv + j * d + c] += ds * widen(q[query + c]);
-                     }
-                   }
-                   for (int64_t c = 0; c < d; ++c) dq[query + c] = narrowTo<T>(static_cast<float>(gradQ[c]));
-                 });
+  eachQueryNaive(
+      shape, q, k,
+      [&](int64_t place, int64_t token, const std::vector<int64_t>& keys, const std::vector<double>& p, double) {
+        std::vector<double> dp(p.size(), 0.0), gradQ(d, 0.0);
+        double delta = 0;
+        for (size_t j = 0; j < keys.size(); ++j) {
+          for (int64_t c = 0; c < d; ++c) {
+            dp[j] += static_cast<double>(widen(dOut[token + c])) * widen(v[keys[j] + c]);
+            gradV[keys[j] + c] += p[j] * widen(dOut[token + c]);
+          }
+          delta += p[j] * dp[j];
+        }
+        for (size_t j = 0; j < keys.size(); ++j) {
+          const double ds = p[j] * (dp[j] - delta) * scale;
+          for (int64_t c = 0; c < d; ++c) {
+            gradQ[c] += ds * widen(k[keys[j] + c]);
+            gradK[keys[j] + c] += ds * widen(q[place * d + c]);
+          }
+        }
+        for (int64_t c = 0; c < d; ++c) dq[place * d + c] = narrowTo<T>(static_cast<float>(gradQ[c]));
+      });
   for (size_t i = 0; i < gradK.size(); ++i) {
     dk[i] = narrowTo<T>(static_cast<float>(gradK[i]));
     dv[i] = narrowTo<T>(static_cast<float>(gradV[i]));
@@ -460,6 +525,7 @@ void attentionBackwardNaive(const AttentionShape& shape, const T* q, const T* k,
 }
 
 #define BT_INSTANTIATE(T)                                                                                              \
+  template bool servesPrefix<T>(int64_t);                                                                              \
   template void attentionForward<T>(const AttentionShape&, const T*, const T*, const T*, T*, float*);                  \
   template void attentionForwardNaive<T>(const AttentionShape&, const T*, const T*, const T*, T*, float*);             \
   template void attentionBackward<T>(const AttentionShape&, const T*, const T*, const T*, const T*, const float*,      \

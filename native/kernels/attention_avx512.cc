@@ -179,9 +179,9 @@ inline __mmask16 within(int64_t first, int64_t begin, int64_t end) {
 
 inline float scaleOf(const Sequence& sequence) { return 1.0f / sqrtf(static_cast<float>(sequence.headDim)); }
 
-// The first key that a query sees.
-inline int64_t firstKey(const Sequence& sequence, int64_t query) {
-  return sequence.window > 0 ? larger(0, query - sequence.window + 1) : 0;
+// The first key that the query of that position sees.
+inline int64_t firstKey(const Sequence& sequence, int64_t position) {
+  return sequence.window > 0 ? larger(0, position - sequence.window + 1) : 0;
 }
 
 // ---- Forward
@@ -212,19 +212,19 @@ float softmaxRow(T* p, const float* s, int64_t from, int64_t to, int64_t begin, 
 
 template <typename T>
 int64_t packedElements(const Sequence& sequence) {
-  return 2 * roundUp(sequence.length, lanes) * sequence.headDim;
+  return 2 * roundUp(sequence.keys(), lanes) * sequence.headDim;
 }
 
 template <typename T>
 void packKeys(const Sequence& sequence, const T* k, const T* v, T* packed) {
-  const int64_t d = sequence.headDim, columns = roundUp(sequence.length, lanes);
-  packAcross(k, d, sequence.length, d, columns, packed);
-  packAlong(v, d, sequence.length, columns, d, packed + columns * d);
+  const int64_t d = sequence.headDim, columns = roundUp(sequence.keys(), lanes);
+  packAcross(k, d, sequence.keys(), d, columns, packed);
+  packAlong(v, d, sequence.keys(), columns, d, packed + columns * d);
 }
 
 template <typename T>
 void forward(const Sequence& sequence, const T* q, const T* packed, T* out, float* logSumExp, void* scratch) {
-  const int64_t d = sequence.headDim, columns = roundUp(sequence.length, lanes);
+  const int64_t d = sequence.headDim, columns = roundUp(sequence.keys(), lanes);
   const T *keys = packed, *values = packed + columns * d;
   const float scale = scaleOf(sequence);
   float* scores = static_cast<float*>(scratch);       // (strip, columns)
@@ -233,13 +233,13 @@ void forward(const Sequence& sequence, const T* q, const T* packed, T* out, floa
   float sums[stripRows];
   for (int64_t first = 0; first < sequence.length; first += stripRows) {
     const int64_t rows = smaller(stripRows, sequence.length - first);
-    const int64_t from = firstKey(sequence, first) / lanes * lanes, to = roundUp(first + rows, lanes);
+    const int64_t position = sequence.prefix + first;
+    const int64_t from = firstKey(sequence, position) / lanes * lanes, to = roundUp(position + rows, lanes);
     product(rows, to - from, d / depth<T>, q + first * d, d, keys + from * depth<T>, columns * depth<T>, scores + from,
             columns, false);
     for (int64_t r = 0; r < rows; ++r) {
-      const int64_t query = first + r;
-      sums[r] = softmaxRow(p + r * columns, scores + r * columns, from, to, firstKey(sequence, query), query + 1, scale,
-                           logSumExp + query);
+      sums[r] = softmaxRow(p + r * columns, scores + r * columns, from, to, firstKey(sequence, position + r),
+                           position + r + 1, scale, logSumExp + first + r);
     }
     product(rows, d, (to - from) / depth<T>, p + from, columns, values + from * d, d * depth<T>, wide, d, false);
     for (int64_t r = 0; r < rows; ++r) {
@@ -262,13 +262,13 @@ struct Workspace {
   T *qAlong, *dOutAlong;       // (64 / depth, d, depth)
   T *p, *ds;                   // (strip, 64)
   T* dsSteps;                  // (keys / depth, 64, depth)
-  float *dk, *dv;              // (length, d)
+  float *dk, *dv;              // (keys, d)
   float *scores, *gradScores;  // (strip, 64)
   float* dq;                   // (d, 64)
   float *logSumExp, *delta;    // (64)
-  int64_t keys;                // length, rounded up to 16
+  int64_t keys;                // rounded up to 16
 
-  Workspace(const Sequence& sequence, void* memory) : keys(roundUp(sequence.length, lanes)) {
+  Workspace(const Sequence& sequence, void* memory) : keys(roundUp(sequence.keys(), lanes)) {
     char* at = static_cast<char*>(memory);
     const int64_t d = sequence.headDim;
     take(at, keysAcross, d * keys);
@@ -320,10 +320,10 @@ void openBlock(const Sequence& sequence, Workspace<T>& work, int64_t first, int6
   }
 }
 
-// Probabilities and gradients of scores of a strip of keys [key, key + rows) against the block's queries, of which
-// those from column `from` on may see one of them.
+// Probabilities and gradients of scores of a strip of keys [key, key + rows) against the block's queries, which stand
+// at [position, position + queries); those from column `from` on may see one of the keys.
 template <typename T>
-void stripGradients(const Sequence& sequence, Workspace<T>& work, int64_t first, int64_t queries, int64_t key,
+void stripGradients(const Sequence& sequence, Workspace<T>& work, int64_t position, int64_t queries, int64_t key,
                     int64_t rows, int64_t from) {
   const __m512 scale = _mm512_set1_ps(scaleOf(sequence));
   for (int64_t r = 0; r < rows; r += 2) {
@@ -332,7 +332,8 @@ void stripGradients(const Sequence& sequence, Workspace<T>& work, int64_t first,
       for (int64_t n = 0; n < smaller(2, rows - r); ++n) {
         const int64_t at = (r + n) * tileColumns + i, seenUntil = key + r + n + sequence.window;
         const __mmask16 seen =
-            within(first + i, key + r + n, sequence.window > 0 ? smaller(first + queries, seenUntil) : first + queries);
+            within(position + i, key + r + n,
+                   sequence.window > 0 ? smaller(position + queries, seenUntil) : position + queries);
         const __m512 e =
             exponential(_mm512_fmsub_ps(_mm512_loadu_ps(work.scores + at), scale, _mm512_loadu_ps(work.logSumExp + i)));
         const __m512 p = _mm512_maskz_mov_ps(seen, e);
@@ -351,11 +352,12 @@ template <typename T>
 void backwardBlock(const Sequence& sequence, Workspace<T>& work, int64_t first, int64_t queries, const T* k, const T* v,
                    T* dq) {
   const int64_t d = sequence.headDim, steps = d / depth<T>, ldb = tileColumns * depth<T>;
-  const int64_t begin = firstKey(sequence, first) / lanes * lanes, end = first + queries, padded = roundUp(end, lanes);
+  const int64_t position = sequence.prefix + first, begin = firstKey(sequence, position) / lanes * lanes;
+  const int64_t end = position + queries, padded = roundUp(end, lanes);
   for (int64_t key = begin; key < end; key += stripRows) {
     const int64_t rows = smaller(stripRows, end - key);
     // Queries before `key` see none of the strip.
-    const int64_t from = larger(0, key - first) / lanes * lanes, columns = tileColumns - from;
+    const int64_t from = larger(0, key - position) / lanes * lanes, columns = tileColumns - from;
     product(rows, columns, steps, k + key * d, d, work.qAcross + from * depth<T>, ldb, work.scores + from, tileColumns,
             false);
     product(rows, columns, steps, v + key * d, d, work.dOutAcross + from * depth<T>, ldb, work.gradScores + from,
@@ -363,7 +365,7 @@ void backwardBlock(const Sequence& sequence, Workspace<T>& work, int64_t first, 
     for (int64_t r = 0; r < roundUp(rows, 2) && from > 0; r += depth<T>) {
       memset(work.dsSteps + (key + r) * tileColumns, 0, from * depth<T> * sizeof(T));
     }
-    stripGradients(sequence, work, first, queries, key, rows, from);
+    stripGradients(sequence, work, position, queries, key, rows, from);
     product(rows, d, columns / depth<T>, work.p + from, tileColumns, work.dOutAlong + from * d, d * depth<T>,
             work.dv + key * d, d, true);
     product(rows, d, columns / depth<T>, work.ds + from, tileColumns, work.qAlong + from * d, d * depth<T>,
@@ -402,19 +404,19 @@ void turnKeys(const uint16_t* k, int64_t length, int64_t d, int64_t keys, uint16
 
 template <typename T>
 int64_t scratchBytes(const Sequence& sequence) {
-  const int64_t columns = roundUp(sequence.length, lanes);
+  const int64_t columns = roundUp(sequence.keys(), lanes);
   const int64_t forward = stripRows * ((columns + sequence.headDim) * 4 + columns * static_cast<int64_t>(sizeof(T)));
   return larger(forward, Workspace<T>(sequence, nullptr).bytes);
 }
 
 template <typename T>
 void backward(const Sequence& sequence, int64_t group, const T* q, const T* k, const T* v, const T* out,
-              const float* logSumExp, const T* dOut, T* dq, T* dk, T* dv, void* scratch) {
-  const int64_t d = sequence.headDim, length = sequence.length;
+              const float* logSumExp, const T* dOut, T* dq, const KeyGradients<T>& gradients, void* scratch) {
+  const int64_t d = sequence.headDim, length = sequence.length, cells = sequence.keys() * d;
   Workspace<T> work(sequence, scratch);
-  turnKeys(k, length, d, work.keys, work.keysAcross);
-  memset(work.dk, 0, length * d * sizeof(float));
-  memset(work.dv, 0, length * d * sizeof(float));
+  turnKeys(k, sequence.keys(), d, work.keys, work.keysAcross);
+  memset(work.dk, 0, cells * sizeof(float));
+  memset(work.dv, 0, cells * sizeof(float));
   for (int64_t head = 0; head < group; ++head) {
     const int64_t offset = head * length * d;
     for (int64_t first = 0; first < length; first += tileColumns) {
@@ -423,9 +425,14 @@ void backward(const Sequence& sequence, int64_t group, const T* q, const T* k, c
       backwardBlock(sequence, work, first, queries, k, v, dq + offset);
     }
   }
-  for (int64_t i = 0; i < length * d; i += lanes) {
-    store(dk + i, _mm512_loadu_ps(work.dk + i));
-    store(dv + i, _mm512_loadu_ps(work.dv + i));
+  const int64_t apart = gradients.apart * d;
+  if (apart > 0) {
+    memcpy(gradients.kApart, work.dk, apart * sizeof(float));
+    memcpy(gradients.vApart, work.dv, apart * sizeof(float));
+  }
+  for (int64_t i = apart; i < cells; i += lanes) {
+    store(gradients.k + i - apart, _mm512_loadu_ps(work.dk + i));
+    store(gradients.v + i - apart, _mm512_loadu_ps(work.dv + i));
   }
 }
 
@@ -441,7 +448,7 @@ bool serves(bool bf16) {
   template void packKeys<T>(const Sequence&, const T*, const T*, T*);                                                 \
   template void forward<T>(const Sequence&, const T*, const T*, T*, float*, void*);                                   \
   template void backward<T>(const Sequence&, int64_t, const T*, const T*, const T*, const T*, const float*, const T*, \
-                            T*, T*, T*, void*);
+                            T*, const KeyGradients<T>&, void*);
 BT_INSTANTIATE(float)
 BT_INSTANTIATE(uint16_t)
 

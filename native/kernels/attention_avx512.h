@@ -14,9 +14,13 @@ inline bool servesWidth(int64_t headDim) { return headDim % 32 == 0 && headDim <
 
 // One sequence. T below: float, or uint16_t for the bits of BF16.
 struct Sequence {
-  int64_t length, headDim;
+  int64_t length;  // queries
+  int64_t prefix;  // keys that stand before the first query's own
+  int64_t headDim;
   int64_t window;      // keys this many or more positions back are not seen; 0: no limit
   int64_t tokenWidth;  // elements from a token of out and dOut to the next
+
+  int64_t keys() const { return prefix + length; }
 };
 
 // Elements of T that packKeys() fills, and bytes of scratch that a call needs; both to be aligned to 64 bytes.
@@ -25,7 +29,7 @@ int64_t packedElements(const Sequence& sequence);
 template <typename T>
 int64_t scratchBytes(const Sequence& sequence);
 
-// Keys and values in the order in which forward() multiplies them.   k, v: (length, headDim) of one key-value head
+// Keys and values in the order in which forward() multiplies them.   k, v: (keys, headDim) of one key-value head
 template <typename T>
 void packKeys(const Sequence& sequence, const T* k, const T* v, T* packed);
 
@@ -33,10 +37,18 @@ void packKeys(const Sequence& sequence, const T* k, const T* v, T* packed);
 template <typename T>
 void forward(const Sequence& sequence, const T* q, const T* packed, T* out, float* logSumExp, void* scratch);
 
-// All `group` query heads of one key-value head.   q, dq: (group, length, headDim)   k, v, dk, dv: (length, headDim)
+// Where the gradients of keys or values go: the first `apart` keys to (apart, headDim) in FP32, the others in T.
+template <typename T>
+struct KeyGradients {
+  int64_t apart;
+  float *kApart, *vApart;
+  T *k, *v;
+};
+
+// All `group` query heads of one key-value head.   q, dq: (group, length, headDim)   k, v: (keys, headDim)
 // out, dOut: (length, group headDim), tokenWidth apart   logSumExp: (group, length)
 template <typename T>
 void backward(const Sequence& sequence, int64_t group, const T* q, const T* k, const T* v, const T* out,
-              const float* logSumExp, const T* dOut, T* dq, T* dk, T* dv, void* scratch);
+              const float* logSumExp, const T* dOut, T* dq, const KeyGradients<T>& gradients, void* scratch);
 
 }  // namespace bt::avx512

@@ -20,7 +20,8 @@ BT_INLINE void rotateHead(T* to, const T* from, const float* cos, const float* s
   }
 }
 
-// Where each token stands: calls visit(token, position, first token of its sequence, length of its sequence).
+// Where each token stands: calls visit(token, place in its sequence, position for the rotary embedding, first token of
+// its sequence, length of its sequence).
 template <typename Visit>
 BT_INLINE void eachToken(const AttentionShape& shape, int64_t begin, int64_t end, Visit visit) {
   int64_t sequence =
@@ -28,7 +29,7 @@ BT_INLINE void eachToken(const AttentionShape& shape, int64_t begin, int64_t end
   for (int64_t token = begin; token < end; ++token) {
     while (token >= shape.cuSeqlens[sequence + 1]) ++sequence;
     const int64_t start = shape.cuSeqlens[sequence];
-    visit(token, token - start, start, shape.cuSeqlens[sequence + 1] - start);
+    visit(token, token - start, token - start + shape.before(sequence), start, shape.cuSeqlens[sequence + 1] - start);
   }
 }
 
@@ -36,14 +37,14 @@ template <typename T>
 BT_INLINE void splitRows(const AttentionShape& shape, const T* qkv, const float* cos, const float* sin, T* q, T* k,
                          T* v, int64_t begin, int64_t end) {
   const int64_t d = shape.headDim, half = d / 2, heads = shape.heads, kvHeads = shape.kvHeads;
-  eachToken(shape, begin, end, [&](int64_t token, int64_t position, int64_t start, int64_t length) {
+  eachToken(shape, begin, end, [&](int64_t token, int64_t place, int64_t position, int64_t start, int64_t length) {
     const T* row = qkv + token * (heads + 2 * kvHeads) * d;
     const float *c = cos + position * half, *s = sin + position * half;
     for (int64_t h = 0; h < heads; ++h) {
-      rotateHead(q + (start * heads + h * length + position) * d, row + h * d, c, s, half, 1.0f);
+      rotateHead(q + (start * heads + h * length + place) * d, row + h * d, c, s, half, 1.0f);
     }
     for (int64_t h = 0; h < kvHeads; ++h) {
-      const int64_t to = (start * kvHeads + h * length + position) * d;
+      const int64_t to = (start * kvHeads + h * length + place) * d;
       rotateHead(k + to, row + (heads + h) * d, c, s, half, 1.0f);
       std::copy_n(row + (heads + kvHeads + h) * d, d, v + to);
     }
@@ -54,14 +55,14 @@ template <typename T>
 BT_INLINE void joinRows(const AttentionShape& shape, const T* dq, const T* dk, const T* dv, const float* cos,
                         const float* sin, T* dqkv, int64_t begin, int64_t end) {
   const int64_t d = shape.headDim, half = d / 2, heads = shape.heads, kvHeads = shape.kvHeads;
-  eachToken(shape, begin, end, [&](int64_t token, int64_t position, int64_t start, int64_t length) {
+  eachToken(shape, begin, end, [&](int64_t token, int64_t place, int64_t position, int64_t start, int64_t length) {
     T* row = dqkv + token * (heads + 2 * kvHeads) * d;
     const float *c = cos + position * half, *s = sin + position * half;
     for (int64_t h = 0; h < heads; ++h) {
-      rotateHead(row + h * d, dq + (start * heads + h * length + position) * d, c, s, half, -1.0f);
+      rotateHead(row + h * d, dq + (start * heads + h * length + place) * d, c, s, half, -1.0f);
     }
     for (int64_t h = 0; h < kvHeads; ++h) {
-      const int64_t from = (start * kvHeads + h * length + position) * d;
+      const int64_t from = (start * kvHeads + h * length + place) * d;
       rotateHead(row + (heads + h) * d, dk + from, c, s, half, -1.0f);
       std::copy_n(dv + from, d, row + (heads + kvHeads + h) * d);
     }
@@ -96,7 +97,8 @@ void eachElementNaive(const AttentionShape& shape, Visit visit) {
           part = 1 + head / shape.kvHeads;
           head %= shape.kvHeads;
         }
-        visit(part, (begin + t) * width + column, (begin * heads + head * length + t) * d, column % d, t);
+        visit(part, (begin + t) * width + column, (begin * heads + head * length + t) * d, column % d,
+              t + shape.before(s));
       }
     }
   }

@@ -259,7 +259,7 @@ void productPlain(Layout layout, int64_t m, int64_t n, int64_t k, const T* a, in
 template <typename T>
 struct Packed {
   std::vector<int32_t> starts;
-  int64_t heads, kvHeads, headDim, window;
+  int64_t heads, kvHeads, headDim, window, prefix = 0;
   std::vector<T> q, k, v, dOut;
 
   Packed(const std::vector<int64_t>& lengths, int64_t heads, int64_t kvHeads, int64_t headDim, int64_t window,
@@ -283,19 +283,22 @@ struct Packed {
     }
     const auto [heads, kvHeads] = pick<std::pair<int64_t, int64_t>>({{9, 3}, {4, 1}, {2, 2}, {1, 1}});
     const int64_t headDim = quick ? pick<int64_t>({8, 16}) : pick<int64_t>({8, 16, 64, 128});
-    return Packed(lengths, heads, kvHeads, headDim, pick<int64_t>({0, 0, 0, 1, 2, 5, 64, 127, 128, 200, 1000}),
+    Packed result(lengths, heads, kvHeads, headDim, pick<int64_t>({0, 0, 0, 1, 2, 5, 64, 127, 128, 200, 1000}),
                   pick({0.5f, 1.0f, 4.0f}));
+    if (lengths.size() > 1 && servesPrefix<T>(headDim) && draw(0, 1) == 0) result.prefix = draw(0, lengths[0]);
+    return result;
   }
 
   int64_t tokens() const { return starts.back(); }
   int64_t sequences() const { return static_cast<int64_t>(starts.size()) - 1; }
   int64_t queries() const { return tokens() * heads * headDim; }
   int64_t keys() const { return tokens() * kvHeads * headDim; }
-  AttentionShape shape() const { return {heads, kvHeads, headDim, window, starts.data(), sequences()}; }
+  AttentionShape shape() const { return {heads, kvHeads, headDim, window, starts.data(), sequences(), prefix}; }
   std::string name() const {
     std::string list;
     for (int64_t i = 0; i < sequences(); ++i) list += text(i > 0 ? "+%d" : "%d", starts[i + 1] - starts[i]);
-    return text("%s tokens, %ld/%ld heads of %ld, window %ld", list.c_str(), heads, kvHeads, headDim, window);
+    return text("%s tokens behind %ld, %ld/%ld heads of %ld, window %ld", list.c_str(), prefix, heads, kvHeads, headDim,
+                window);
   }
 
   // Sequence i alone, with the same numbers.

@@ -20,11 +20,13 @@ class CpuOps : public LayerOps {
  public:
   explicit CpuOps(const ModelConfig& config) : config_(config), eps_(static_cast<float>(config.rmsNormEps)) {}
 
+  bool servesPrefix() const override { return bt::servesPrefix<T>(config_.headDim); }
+
   void begin(const BatchView& view) override {
     view_ = view;
     shape_ = {
-        config_.heads,         config_.kvHeads, config_.headDim, config_.slidingWindow, view.batch->cuSeqlens.data(),
-        view.batch->rowCount()};
+        config_.heads,          config_.kvHeads, config_.headDim, config_.slidingWindow, view.batch->cuSeqlens.data(),
+        view.batch->rowCount(), view.prefix};
   }
 
   void norm(at::Tensor y, at::Tensor inverse, const at::Tensor& x, const at::Tensor& weight) override {

@@ -15,6 +15,7 @@
 #include "model/error.h"
 #include "model/layer_ops.h"
 #include "model/places.h"
+#include "model/shared_prefix.h"
 
 namespace bt {
 
@@ -53,15 +54,18 @@ class FusedEngine : public Engine {
     const at::NoGradGuard noGrad;
     keep_ = keep;
     batch.validate(config_);
-    tokens_ = batch.tokenCount();
-    places_ = Places(batch);
-    const auto [cos, sin] = model_.rotary(places_.longest);
-    ops_->begin({&batch, &places_, cos, sin});
-    predicting_ = indices(predictingTokens(batch));
+    // Dropout's masks differ from row to row, so nothing is shared under them.
+    const int64_t prefix = dropout.p == 0 && ops_->servesPrefix() ? sharedPrefix(batch) : 0;
+    batch_ = prefix > 0 ? withoutRepeats(batch, prefix) : batch;
+    tokens_ = batch_.tokenCount();
+    places_ = Places(batch_);
+    const auto [cos, sin] = model_.rotary(places_.longest + prefix);
+    ops_->begin({&batch_, &places_, prefix, cos, sin});
+    predicting_ = indices(predictingTokens(batch_));
     adapter_.begin(dropout, tokens_, predicting_, keep);
 
-    at::Tensor x = arena_.get("x", {batch.tokenCount(), config_.hiddenSize}, 0);
-    at::embedding_out(x, model_.embedding, indices(batch.tokens));
+    at::Tensor x = arena_.get("x", {tokens_, config_.hiddenSize}, 0);
+    at::embedding_out(x, model_.embedding, indices(batch_.tokens));
     for (int64_t l = 0; l < config_.layers; ++l) {
       checkAbort();
       x = layerForward(l, x);
@@ -235,6 +239,7 @@ class FusedEngine : public Engine {
   std::vector<Saved> saved_;
 
   // Of the batch under way.
+  PackedBatch batch_;  // without what its rows share
   int64_t tokens_ = 0;
   bool keep_ = true;
   Places places_;

@@ -16,6 +16,7 @@ namespace bt {
 struct BatchView {
   const PackedBatch* batch = nullptr;
   const Places* places = nullptr;
+  int64_t prefix = 0;   // tokens of the first row that stand before every later one, see model/shared_prefix.h
   at::Tensor cos, sin;  // [longest row, headDim / 2] FP32
 };
 
@@ -24,6 +25,9 @@ struct BatchView {
 class LayerOps {
  public:
   virtual ~LayerOps() = default;
+
+  // Whether batches may have a prefix.
+  virtual bool servesPrefix() const { return false; }
 
   virtual void begin(const BatchView& view) = 0;
 

@@ -95,15 +95,22 @@ export function tinyBatch(rows = 2, length = 12, vocab = tinyConfig.vocabSize): 
   }
 }
 
-/** Rows of the given lengths with random tokens, of which a random half is scored. */
-export function raggedBatch(lengths: number[], random: () => number, vocab = tinyConfig.vocabSize): PackedBatch {
+/** Rows of the given lengths with random tokens, the first `alike` the same in all; a random half of the others is scored. */
+export function raggedBatch(lengths: number[], random: () => number, alike = 0): PackedBatch {
   const starts = [0]
   for (const length of lengths) starts.push(starts.at(-1)! + length)
   const total = starts.at(-1)!
-  const first = new Set(starts)
-  const scored = Array.from({ length: total }, (_, index) => index).filter((at) => !first.has(at) && random() > 0)
+  const tokens = Int32Array.from({ length: total }, () => Math.floor(((random() + 1) / 2) * tinyConfig.vocabSize))
+  const scored: number[] = []
+  for (const [row, length] of lengths.entries()) {
+    const start = starts[row]!
+    tokens.copyWithin(start, 0, Math.min(alike, length))
+    // The last token of what is alike may predict, or the last but one.
+    for (let i = Math.max(1, alike - 1); i < length; i++) if (random() > 0) scored.push(start + i)
+  }
+  if (scored.length === 0) scored.push(lengths[0]! - 1)
   return {
-    tokens: Int32Array.from({ length: total }, () => Math.floor(((random() + 1) / 2) * vocab)),
+    tokens,
     cuSeqlens: Int32Array.from(starts),
     scored: Int32Array.from(scored),
     rows: Int32Array.from(lengths, (_, row) => row * 7 + 3),
