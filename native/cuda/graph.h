@@ -1,0 +1,18 @@
+// Capture and replay of CUDA graphs by libtorch's own class, so that its allocator and cuBLAS know of them. See
+// bt_cuda.h for what each function does.
+#pragma once
+
+namespace bt::cuda {
+
+int currentStream(int device, void** stream);
+int graphCreate(int device, void** graph);
+int graphEnter(void* graph);
+int graphBegin(void* graph);
+int graphEnd(void* graph);
+int graphReplay(void* graph);
+void graphDestroy(void* graph);
+
+// What the last exception on this thread said.
+const char* lastFailure();
+
+}  // namespace bt::cuda
