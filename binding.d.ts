@@ -59,6 +59,11 @@ export interface CoreInfo {
   cudaDevices: number
   /** Names of those devices, with memory in bytes. */
   cuda: { name: string; totalMemory: number; capability: string }[]
+  /**
+   * libbt_cuda beside the core, which serves training on those devices, and why it does not where it cannot be opened
+   * (else ''): ATen's operators do its work then. null without a device or without that file.
+   */
+  cudaKernels: { path: string; problem: string } | null
 }
 
 export interface RuntimeOptions {
