@@ -194,8 +194,16 @@ export interface TrainerOptions {
   maxGradNorm: number
   /** Feeds dropout. */
   seed: number
-  /** 'auto' takes the hand-written layer where it serves (CPU, FP32 and BF16, no q/k norm); 'reference' is plain autograd. */
-  engine?: 'auto' | 'fused' | 'reference'
+  /**
+   * 'fused' ('auto') is the hand-written layer, by the kernels of the device; 'aten' the same layer by libtorch's
+   * operators alone, as on GPUs without libbt_cuda; 'reference' plain autograd.
+   */
+  engine?: 'auto' | 'fused' | 'aten' | 'reference'
+  /**
+   * 'auto' pads batches to a few sizes and replays each as CUDA graphs, where the device is a GPU with libbt_cuda and flash
+   * attention; 'padded' pads on any device and captures nothing. Losses and gradients are those of the batch as it is.
+   */
+  graphs?: 'auto' | 'off' | 'padded'
   /** First FP16 loss scale; 65536 by default. */
   initialScale?: number
   /** Clean steps before the scale doubles; 2000 by default. */

@@ -4,7 +4,6 @@
 #include <c10/core/impl/DeviceGuardImplInterface.h>
 
 #include "addon/convert.h"
-#include "addon/cuda_devices.h"
 #include "addon/exit.h"
 #include "addon/lora.h"
 #include "addon/model.h"
@@ -12,6 +11,7 @@
 #include "addon/runtime.h"
 #include "addon/sampler.h"
 #include "addon/trainer.h"
+#include "model/cuda_devices.h"
 #include "model/cuda_library.h"
 
 namespace bt {

@@ -20,6 +20,10 @@ struct BtCudaHeads {
   int64_t tokens, heads, kvHeads, headDim;
 };
 
+struct BtCudaPool {
+  uint64_t first, second;
+};
+
 struct BtCudaFunctions {
   const char* (*errorText)(int error);
   // The stream on which libtorch queues work for this thread and device.
@@ -46,7 +50,8 @@ struct BtCudaFunctions {
                           const void* qWeight, const void* kWeight, void* stream);
 
   // qkv: (tokens, (heads + 2 kvHeads) headDim)   q: (tokens, heads, headDim)   k, v: (tokens, kvHeads, headDim)
-  // q and k rotated. cos, sin: (positions, headDim / 2) f32   positions: (tokens), of each token in its sequence
+  // q and k rotated. cos, sin: (positions, headDim / 2) f32   positions: (tokens), of each token in its sequence; null
+  // where cos and sin have a row for each token.
   // Token-major, as varlen flash attention takes them; native/kernels/heads.h is head-major.
   int (*splitHeads)(int type, const BtCudaHeads* shape, const void* qkv, const float* cos, const float* sin,
                     const int32_t* positions, void* q, void* k, void* v, void* stream);
@@ -67,16 +72,18 @@ struct BtCudaFunctions {
   int (*crossEntropy)(int type, void* logits, const int64_t* targets, float* rowLoss, double* lossSum, int64_t rows,
                       int64_t vocab, float gradScale, void* stream);
 
-  // A graph is captured on a stream of its own: graphEnter, a run or two to warm up, graphBegin, the run to be
-  // captured, graphEnd. Between Enter and End that stream is the thread's current one, and everything queued on it
-  // goes there. Buffers that the run reads and writes must stay where they are as long as the graph is replayed.
-  int (*graphCreate)(int device, void** graph);
-  int (*graphEnter)(void* graph);
+  // A graph is captured on a stream of its own, which is the thread's current one from graphBegin to graphEnd: what is
+  // queued meanwhile is noted, not run. It should have run once before, so that libraries have made what they make at
+  // first use. Buffers that it reads and writes must stay where they are as long as the graph is replayed.
+  // Graphs of one pool share the memory of their temporaries: what one leaves there is gone when another is replayed,
+  // unless a tensor that was made while the first was captured still lived when the second was.
+  int (*graphPool)(BtCudaPool* pool);
+  int (*graphCreate)(int device, const BtCudaPool* pool, void** graph);
   int (*graphBegin)(void* graph);
   int (*graphEnd)(void* graph);
   // On the thread's current stream.
   int (*graphReplay)(void* graph);
-  // Also in the midst of a capture that failed: the stream of before is current again.
+  // Also in the midst of a capture that failed: the stream of before is the current one again.
   void (*graphDestroy)(void* graph);
 };
 

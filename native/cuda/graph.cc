@@ -9,8 +9,6 @@
 #include <optional>
 #include <string>
 
-#include "cuda/bt_cuda.h"
-
 namespace bt::cuda {
 
 namespace {
@@ -35,39 +33,33 @@ int guarded(Work work) {
 
 class Graph {
  public:
-  explicit Graph(c10::DeviceIndex device)
-      : device_(device), side_(c10::cuda::getStreamFromPool(/*isHighPriority=*/false, device)) {}
+  Graph(c10::DeviceIndex device, c10::MempoolId_t pool)
+      : side_(c10::cuda::getStreamFromPool(/*isHighPriority=*/false, device)), pool_(pool) {}
 
-  // Nobody catches here: what fails is left to the driver's own report at the next call.
+  // In the midst of a capture it is one that failed: what else goes wrong then is a consequence.
   ~Graph() {
     guarded([this] {
       if (capturing_) graph_.capture_end();
     });
-    guarded([this] { leave(); });
-  }
-
-  // The side stream may read and write what others have queued only when that is done; a capture is rare enough to
-  // wait for the whole device.
-  void enter() {
-    TORCH_CHECK(!guard_, "graphEnter: entered already");
-    c10::cuda::device_synchronize();
-    guard_.emplace(side_);
+    guarded([this] { guard_.reset(); });
   }
 
   void begin() {
-    TORCH_CHECK(guard_ && !capturing_, "graphBegin: not between graphEnter and graphEnd");
-    // The warm-up is done with its memory, too.
+    TORCH_CHECK(!capturing_ && !captured_, "graphBegin: begun already");
+    // What was queued so far is done with its memory: what is captured may be given it. A capture is rare enough to
+    // wait for the whole device.
     c10::cuda::device_synchronize();
-    // Other threads may use the device meanwhile: their calls are none of this capture's business.
-    graph_.capture_begin(/*pool=*/{0, 0}, cudaStreamCaptureModeThreadLocal);
+    guard_.emplace(side_);
     capturing_ = true;
+    // Other threads may use the device meanwhile: their calls are none of this capture's business.
+    graph_.capture_begin(pool_, cudaStreamCaptureModeThreadLocal);
   }
 
   void end() {
     TORCH_CHECK(capturing_, "graphEnd: nothing is being captured");
     capturing_ = false;
     graph_.capture_end();
-    leave();
+    guard_.reset();
     captured_ = true;
   }
 
@@ -77,14 +69,8 @@ class Graph {
   }
 
  private:
-  void leave() {
-    if (!guard_) return;
-    guard_.reset();
-    c10::cuda::device_synchronize();
-  }
-
-  c10::DeviceIndex device_;
   c10::cuda::CUDAStream side_;
+  c10::MempoolId_t pool_;
   at::cuda::CUDAGraph graph_;
   std::optional<c10::cuda::CUDAStreamGuard> guard_;
   bool capturing_ = false, captured_ = false;
@@ -100,11 +86,17 @@ int currentStream(int device, void** stream) {
   return guarded([=] { *stream = c10::cuda::getCurrentCUDAStream(static_cast<c10::DeviceIndex>(device)).stream(); });
 }
 
-int graphCreate(int device, void** graph) {
-  return guarded([=] { *graph = std::make_unique<Graph>(static_cast<c10::DeviceIndex>(device)).release(); });
+int graphPool(BtCudaPool* pool) {
+  return guarded([=] {
+    const c10::MempoolId_t id = at::cuda::graph_pool_handle();
+    *pool = {id.first, id.second};
+  });
 }
-int graphEnter(void* graph) {
-  return guarded([=] { of(graph).enter(); });
+int graphCreate(int device, const BtCudaPool* pool, void** graph) {
+  return guarded([=] {
+    const c10::MempoolId_t id{pool->first, pool->second};
+    *graph = std::make_unique<Graph>(static_cast<c10::DeviceIndex>(device), id).release();
+  });
 }
 int graphBegin(void* graph) {
   return guarded([=] { of(graph).begin(); });

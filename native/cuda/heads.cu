@@ -14,7 +14,7 @@ __global__ void __launch_bounds__(kThreads)
                Part* q, Part* k, Part* v) {
   const int pieces = shape.pieces<V>();
   for (int64_t token = blockIdx.x; token < tokens; token += gridDim.x) {
-    const int64_t position = positions[token];
+    const int64_t position = positions == nullptr ? token : positions[token];
     for (int piece = threadIdx.x; piece < pieces; piece += blockDim.x) {
       moveHeadPiece<V, kBack>(shape, qkv, cos, sin, q, k, v, token, position, piece);
     }

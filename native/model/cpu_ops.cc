@@ -22,8 +22,9 @@ class CpuOps : public LayerOps {
 
   void begin(const BatchView& view) override {
     view_ = view;
-    shape_ = {config_.heads,         config_.kvHeads,         config_.headDim,
-              config_.slidingWindow, view.batch->cuSeqlens.data(), view.batch->rowCount()};
+    shape_ = {
+        config_.heads,         config_.kvHeads, config_.headDim, config_.slidingWindow, view.batch->cuSeqlens.data(),
+        view.batch->rowCount()};
   }
 
   void norm(at::Tensor y, at::Tensor inverse, const at::Tensor& x, const at::Tensor& weight) override {
@@ -69,9 +70,9 @@ class CpuOps : public LayerOps {
     siluGateBackward(ptr<T>(gateUp), ptr<T>(dInside), dInside.size(0), dInside.size(1));
   }
 
-  void dropoutMask(at::Tensor mask, uint64_t stream, double p) override {
+  void dropoutMask(at::Tensor mask, int64_t index, double p) override {
     bt::dropoutMask(ptr<float>(mask), mask.size(0), mask.size(1), view_.places->row.data(),
-                    view_.places->position.data(), stream, p);
+                    view_.places->position.data(), dropoutStream(view_.dropout, index), p);
   }
 
  private:

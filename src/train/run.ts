@@ -236,7 +236,9 @@ async function openTrainer(options: TrainOptions, model: Model, machine: Machine
   const lora = await model.attachLora({ r, alpha, rsLora, targets, dropout, seed, tensors: saved?.tensors })
   const { beta1, beta2, eps, weightDecay, maxGradNorm } = options
   const { precision } = machine
-  const trainer = await model.createTrainer(lora, { precision, beta1, beta2, eps, weightDecay, maxGradNorm, seed })
+  const graphs = process.env.BT_NATIVE_CUDA_GRAPHS === '0' ? 'off' : 'auto'
+  const optimizer = { beta1, beta2, eps, weightDecay, maxGradNorm }
+  const trainer = await model.createTrainer(lora, { precision, graphs, seed, ...optimizer })
   if (saved) await trainer.restore(saved.state)
   return { lora, trainer }
 }

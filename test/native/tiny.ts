@@ -42,6 +42,10 @@ export function weightShapes(config: ModelConfig): [string, number[]][] {
     at('self_attn.q_proj', [config.heads * headDim, hidden])
     at('self_attn.k_proj', [config.kvHeads * headDim, hidden])
     at('self_attn.v_proj', [config.kvHeads * headDim, hidden])
+    if (config.qkNorm) {
+      at('self_attn.q_norm', [headDim])
+      at('self_attn.k_norm', [headDim])
+    }
     at('self_attn.o_proj', [hidden, config.heads * headDim])
     at('post_attention_layernorm', [hidden])
     at('mlp.gate_proj', [inner, hidden])
