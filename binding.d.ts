@@ -59,6 +59,11 @@ export interface CoreInfo {
   cudaDevices: number
   /** Names of those devices, with memory in bytes. */
   cuda: { name: string; totalMemory: number; capability: string }[]
+  /**
+   * libbt_cuda beside the core, which serves training on those devices, and why it does not where it cannot be opened
+   * (else ''): ATen's operators do its work then. null without a device or without that file.
+   */
+  cudaKernels: { path: string; problem: string } | null
 }
 
 export interface RuntimeOptions {
@@ -189,8 +194,16 @@ export interface TrainerOptions {
   maxGradNorm: number
   /** Feeds dropout. */
   seed: number
-  /** 'auto' takes the hand-written layer where it serves; 'reference' is plain autograd. */
-  engine?: 'auto' | 'fused' | 'reference'
+  /**
+   * 'fused' ('auto') is the hand-written layer, by the kernels of the device; 'aten' the same layer by libtorch's
+   * operators alone, as on GPUs without libbt_cuda; 'reference' plain autograd.
+   */
+  engine?: 'auto' | 'fused' | 'aten' | 'reference'
+  /**
+   * 'auto' pads batches to a few sizes and replays each as CUDA graphs, where the device is a GPU with libbt_cuda and flash
+   * attention; 'padded' pads on any device and captures nothing. Losses and gradients are those of the batch as it is.
+   */
+  graphs?: 'auto' | 'off' | 'padded'
   /** First FP16 loss scale; 65536 by default. */
   initialScale?: number
   /** Clean steps before the scale doubles; 2000 by default. */

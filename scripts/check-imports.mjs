@@ -16,8 +16,8 @@ const sourceOrder = [
 /** Beside pipeline: provisioning uses the lower rows, and only the command line and the public API use it. */
 const setupMayImport = ['native', 'data', 'text', 'models']
 
-/** Folders of native/, lowest first. The addon's top file and the loader lie beside them. */
-const nativeRows = [['kernels'], ['model'], ['train', 'sample'], ['addon']]
+/** Folders of native/, lowest first. cuda stands beside kernels, of which it shares two headers. The addon's top file and the loader lie beside them. */
+const nativeRows = [['kernels'], ['cuda'], ['model'], ['train', 'sample'], ['addon']]
 
 /** Whether a file of folder `from` may import one of folder `to`; '' is the top of src/. */
 export function sourceMayImport(from, to, file = '') {

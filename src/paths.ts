@@ -28,6 +28,11 @@ export function libtorchFolder(version: string, device: 'cpu' | 'cuda', env = pr
   return join(cacheFolder(env), `libtorch-${version}-${device}`)
 }
 
+/** Where `npm run build:cuda` puts nvcc and CUDA's headers. */
+export function toolkitFolder(version: string, env = process.env): string {
+  return join(cacheFolder(env), `cuda-toolkit-${version}`)
+}
+
 /** Names the folder in the cache that `bt-native setup` was last asked for by version, device or source. */
 export function chosenLibtorchFile(env = process.env): string {
   return join(cacheFolder(env), 'libtorch-chosen')

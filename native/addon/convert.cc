@@ -223,8 +223,13 @@ TrainerArguments toTrainer(Napi::Value value) {
   TrainerOptions& options = arguments.options;
   options.scaled = arguments.precision == "fp16";
   if (fields.has("engine")) {
-    const std::string engine = fields.choice("engine", {"auto", "fused", "reference"});
-    if (engine != "auto") options.engine = engine == "fused" ? EngineKind::fused : EngineKind::reference;
+    const std::string engine = fields.choice("engine", {"auto", "fused", "aten", "reference"});
+    if (engine == "aten") options.engine = EngineKind::aten;
+    if (engine == "reference") options.engine = EngineKind::reference;
+  }
+  if (fields.has("graphs")) {
+    const std::string graphs = fields.choice("graphs", {"auto", "off", "padded"});
+    if (graphs != "auto") options.graphs = graphs == "off" ? Graphs::off : Graphs::padded;
   }
   options.beta1 = fields.number("beta1", {.least = 0, .most = 1, .openMost = true});
   options.beta2 = fields.number("beta2", {.least = 0, .most = 1, .openMost = true});

@@ -4,7 +4,6 @@
 #include <c10/core/impl/DeviceGuardImplInterface.h>
 
 #include "addon/convert.h"
-#include "addon/cuda_devices.h"
 #include "addon/exit.h"
 #include "addon/lora.h"
 #include "addon/model.h"
@@ -12,6 +11,8 @@
 #include "addon/runtime.h"
 #include "addon/sampler.h"
 #include "addon/trainer.h"
+#include "model/cuda_devices.h"
+#include "model/cuda_library.h"
 
 namespace bt {
 
@@ -21,6 +22,15 @@ namespace {
 int deviceCount() {
   if (!c10::impl::hasDeviceGuardImpl(c10::DeviceType::CUDA)) return 0;
   return c10::impl::getDeviceGuardImpl(c10::DeviceType::CUDA)->deviceCount();
+}
+
+// Of the library of kernels; null where there is no device that wants it, or no such file.
+Napi::Value cudaKernels(Napi::Env env, int devices) {
+  if (devices == 0 || cudaLibrary().path.empty()) return env.Null();
+  auto object = Napi::Object::New(env);
+  object.Set("path", cudaLibrary().path);
+  object.Set("problem", cudaLibrary().problem);
+  return object;
 }
 
 Napi::Value info(const Napi::CallbackInfo& call) {
@@ -44,6 +54,7 @@ Napi::Value info(const Napi::CallbackInfo& call) {
     list.Set(list.Length(), entry);
   }
   object.Set("cuda", list);
+  object.Set("cudaKernels", cudaKernels(env, count));
   return object;
 }
 

@@ -29,7 +29,7 @@ at::Tensor AdapterProducts::matrix(const at::Tensor& leaf) const {
 // Dropout's mask over the rows that this target sees, FP32.
 at::Tensor AdapterProducts::mask(int64_t layer, Target target, int64_t rows) {
   at::Tensor all = arena_.get("mask", {tokens_, targetIn(config_, target)}, at::kFloat, 0);
-  ops_.dropoutMask(all, dropoutStream(dropout_, layer, target), dropout_.p);
+  ops_.dropoutMask(all, dropoutIndex(layer, target), dropout_.p);
   return rows == tokens_ ? all : all.index_select(0, predicting_);
 }
 

@@ -22,18 +22,20 @@ class Arena {
     for (const int64_t size : shape) count *= size;
     at::Tensor& buffer = buffers_[{name, index}];
     if (!buffer.defined() || buffer.numel() < count) {
+      ++generation_;
       buffer = at::Tensor();  // freed before the larger one is taken
       buffer = at::empty({count + count / 8}, at::TensorOptions().dtype(dtype).device(device_));
     }
     return buffer.narrow(0, 0, count).view(shape);
   }
 
-  // Frees everything, for instance between training and generation.
-  void clear() { buffers_.clear(); }
+  // Changes when a buffer has moved.
+  int64_t generation() const { return generation_; }
 
  private:
   at::ScalarType dtype_;
   at::Device device_;
+  int64_t generation_ = 0;
   std::map<std::pair<std::string, int64_t>, at::Tensor> buffers_;
 };
 

@@ -72,9 +72,9 @@ class CpuOps : public LayerOps {
     siluGateBackward(ptr<T>(gateUp), ptr<T>(dInside), dInside.size(0), dInside.size(1));
   }
 
-  void dropoutMask(at::Tensor mask, uint64_t stream, double p) override {
+  void dropoutMask(at::Tensor mask, int64_t index, double p) override {
     bt::dropoutMask(ptr<float>(mask), mask.size(0), mask.size(1), view_.places->row.data(),
-                    view_.places->position.data(), stream, p);
+                    view_.places->position.data(), dropoutStream(view_.dropout, index), p);
   }
 
  private:

@@ -4,6 +4,7 @@
 
 #include <memory>
 
+#include "cuda/bt_cuda.h"
 #include "model/reference.h"
 
 namespace bt {
@@ -21,10 +22,40 @@ class Engine {
 // Plain autograd: every option and device.
 std::unique_ptr<Engine> makeReferenceEngine(Model& model, Lora& lora);
 
-// The decoder layer and its backward by hand. Throws BT_ARGUMENT where fusedServes() says no.
-std::unique_ptr<Engine> makeFusedEngine(Model& model, Lora& lora);
+// Whether batches are padded to a few sizes, and each size captured as CUDA graphs.
+enum class Graphs {
+  automatic,  // where it serves: on GPUs with libbt_cuda and flash attention
+  off,
+  padded,  // padded on any device, and never captured
+};
 
-// Whether the fused engine can train this model: on CPUs, in FP32 and BF16, without q/k norm.
-bool fusedServes(const Model& model);
+struct FusedOptions {
+  bool aten = false;  // by ATen's operators alone, as GPUs do without libbt_cuda; on any device
+  Graphs graphs = Graphs::automatic;
+};
+
+// The decoder layer and its backward by hand.
+std::unique_ptr<Engine> makeFusedEngine(Model& model, Lora& lora, const FusedOptions& options = {});
+
+// An engine whose forward has two parts.
+class StagedEngine : public Engine {
+ public:
+  // What asks the host: places, indices, tables. The batch must outlive run() and backward().
+  virtual void prepare(const PackedBatch& batch, const DropoutKey& dropout, bool keep) = 0;
+  // The rest, as the device can do it alone.
+  virtual at::Tensor run() = 0;
+  // See LayerOps::generation().
+  virtual int64_t generation() const = 0;
+
+  at::Tensor forward(const PackedBatch& batch, const DropoutKey& dropout, bool keep) override {
+    prepare(batch, dropout, keep);
+    return run();
+  }
+};
+
+// Pads each batch that is trained on. With `cuda`, what has run once for a Budget is captured on that device, and
+// replayed.
+std::unique_ptr<Engine> makePaddedEngine(const ModelConfig& config, std::unique_ptr<StagedEngine> engine,
+                                         const BtCudaFunctions* cuda = nullptr, int device = 0);
 
 }  // namespace bt

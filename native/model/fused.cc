@@ -11,8 +11,8 @@
 #include "model/abort.h"
 #include "model/adapter_products.h"
 #include "model/arena.h"
+#include "model/cuda_library.h"
 #include "model/engine.h"
-#include "model/error.h"
 #include "model/layer_ops.h"
 #include "model/places.h"
 #include "model/shared_prefix.h"
@@ -40,7 +40,7 @@ struct Saved {
   at::Tensor gateUp;               // [rows, 2 inner]
 };
 
-class FusedEngine : public Engine {
+class FusedEngine : public StagedEngine {
  public:
   FusedEngine(Model& model, Lora& lora, std::unique_ptr<LayerOps> ops)
       : model_(model),
@@ -50,7 +50,7 @@ class FusedEngine : public Engine {
         adapter_(model, lora, *ops_, arena_),
         saved_(model.config().layers) {}
 
-  at::Tensor forward(const PackedBatch& batch, const DropoutKey& dropout, bool keep) override {
+  void prepare(const PackedBatch& batch, const DropoutKey& dropout, bool keep) override {
     const at::NoGradGuard noGrad;
     keep_ = keep;
     batch.validate(config_);
@@ -60,12 +60,16 @@ class FusedEngine : public Engine {
     tokens_ = batch_.tokenCount();
     places_ = Places(batch_);
     const auto [cos, sin] = model_.rotary(places_.longest + prefix);
-    ops_->begin({&batch_, &places_, prefix, cos, sin});
-    predicting_ = indices(predictingTokens(batch_));
+    ops_->begin({&batch_, &places_, prefix, cos, sin, dropout});
+    tokenIds_ = indices("tokenIds", batch_.tokens);
+    predicting_ = indices("predicting", predictingTokens(batch_));
     adapter_.begin(dropout, tokens_, predicting_, keep);
+  }
 
+  at::Tensor run() override {
+    const at::NoGradGuard noGrad;
     at::Tensor x = arena_.get("x", {tokens_, config_.hiddenSize}, 0);
-    at::embedding_out(x, model_.embedding, indices(batch_.tokens));
+    at::embedding_out(x, model_.embedding, tokenIds_);
     for (int64_t l = 0; l < config_.layers; ++l) {
       checkAbort();
       x = layerForward(l, x);
@@ -88,14 +92,21 @@ class FusedEngine : public Engine {
     }
   }
 
+  int64_t generation() const override {
+    const int64_t ofOps = ops_->generation();
+    return ofOps < 0 ? ofOps : ofOps + arena_.generation();
+  }
+
  private:
   // Which buffers layer l uses: its own where backward will follow, else those of every other layer.
   int64_t place(int64_t l) const { return keep_ ? l : 0; }
   bool last(int64_t l) const { return l + 1 == config_.layers; }
 
-  at::Tensor indices(const std::vector<int32_t>& values) const {
-    return at::from_blob(const_cast<int32_t*>(values.data()), {static_cast<int64_t>(values.size())}, at::kInt)
-        .to(model_.device(), at::kLong);
+  at::Tensor indices(const char* name, const std::vector<int32_t>& values) {
+    const auto count = static_cast<int64_t>(values.size());
+    at::Tensor there = arena_.get(name, {count}, at::kLong, 0);
+    there.copy_(at::from_blob(const_cast<int32_t*>(values.data()), {count}, at::kInt));
+    return there;
   }
 
   at::Tensor layerForward(int64_t l, const at::Tensor& x) {
@@ -243,16 +254,29 @@ class FusedEngine : public Engine {
   int64_t tokens_ = 0;
   bool keep_ = true;
   Places places_;
-  at::Tensor predicting_, lastHidden_, finalInverse_;
+  at::Tensor tokenIds_, predicting_, lastHidden_, finalInverse_;
 };
 
 }  // namespace
 
-bool fusedServes(const Model& model) { return model.device().is_cpu(); }
+namespace {
 
-std::unique_ptr<Engine> makeFusedEngine(Model& model, Lora& lora) {
-  if (!fusedServes(model)) throw Error("BT_ARGUMENT", "the fused engine trains on CPUs");
-  return std::make_unique<FusedEngine>(model, lora, makeCpuOps(model.config(), model.dtype()));
+std::unique_ptr<LayerOps> makeOps(const Model& model, const FusedOptions& options) {
+  if (options.aten) return makeAtenOps(model.config(), model.dtype(), model.device());
+  if (model.device().is_cuda()) return makeCudaOps(model.config(), model.dtype(), model.device());
+  return makeCpuOps(model.config(), model.dtype());
+}
+
+}  // namespace
+
+std::unique_ptr<Engine> makeFusedEngine(Model& model, Lora& lora, const FusedOptions& options) {
+  auto engine = std::make_unique<FusedEngine>(model, lora, makeOps(model, options));
+  if (options.graphs == Graphs::padded) return makePaddedEngine(model.config(), std::move(engine));
+  // On a CPU generation() says no, so the library is asked for where there is a GPU alone.
+  if (options.graphs == Graphs::off || engine->generation() < 0) return engine;
+  const BtCudaFunctions* cuda = cudaLibrary().functions;
+  if (cuda == nullptr) return engine;
+  return makePaddedEngine(model.config(), std::move(engine), cuda, model.device().index());
 }
 
 }  // namespace bt

@@ -9,6 +9,7 @@
 #include "model/batch.h"
 #include "model/config.h"
 #include "model/places.h"
+#include "model/reference.h"
 
 namespace bt {
 
@@ -18,6 +19,7 @@ struct BatchView {
   const Places* places = nullptr;
   int64_t prefix = 0;   // tokens of the first row that stand before every later one, see model/shared_prefix.h
   at::Tensor cos, sin;  // [longest row, headDim / 2] FP32
+  DropoutKey dropout;
 };
 
 // Tensors are contiguous, in the model's dtype unless said otherwise, and made by the caller. rows: T, or S above the
@@ -30,6 +32,10 @@ class LayerOps {
   virtual bool servesPrefix() const { return false; }
 
   virtual void begin(const BatchView& view) = 0;
+
+  // -1 where the calls after begin() may not be captured in a CUDA graph and replayed for another batch of the same
+  // Budget, since they ask the host. Else a number that changes when memory has moved which such a graph would use.
+  virtual int64_t generation() const { return -1; }
 
   // y = x / rms(x) * weight.   x, y: [rows, hidden]   inverse: [rows] FP32, 1 / rms
   virtual void norm(at::Tensor y, at::Tensor inverse, const at::Tensor& x, const at::Tensor& weight) = 0;
@@ -61,11 +67,16 @@ class LayerOps {
   // gateUp becomes its own gradient, given dInside.
   virtual void gateBackward(at::Tensor gateUp, const at::Tensor& dInside) = 0;
 
-  // mask[t, f] = 0 or 1 / (1 - p), as kernels/dropout.h says.   mask: [T, width] FP32
-  virtual void dropoutMask(at::Tensor mask, uint64_t stream, double p) = 0;
+  // mask[t, f] = 0 or 1 / (1 - p), as kernels/dropout.h says, of the stream that dropoutStream() gives this index.
+  // mask: [T, width] FP32
+  virtual void dropoutMask(at::Tensor mask, int64_t index, double p) = 0;
 };
 
 // Over kernels/, for a CPU. dtype: FP32, BF16 or FP16.
 std::unique_ptr<LayerOps> makeCpuOps(const ModelConfig& config, at::ScalarType dtype);
+// By ATen's operators, for any device; FP32, BF16 or FP16.
+std::unique_ptr<LayerOps> makeAtenOps(const ModelConfig& config, at::ScalarType dtype, at::Device device);
+// For a GPU: by the kernels of libbt_cuda where that is there, else as makeAtenOps.
+std::unique_ptr<LayerOps> makeCudaOps(const ModelConfig& config, at::ScalarType dtype, at::Device device);
 
 }  // namespace bt

@@ -30,7 +30,7 @@ MaskFor dropoutMasks(const ModelConfig& config, const DropoutKey& key, const Pla
     const int64_t width = targetIn(config, target);
     at::Tensor mask = at::empty({tokens, width}, at::kFloat);
     dropoutMask(mask.data_ptr<float>(), tokens, width, places.row.data(), places.position.data(),
-                dropoutStream(key, layer, target), key.p);
+                dropoutStream(key, dropoutIndex(layer, target)), key.p);
     return mask.to(device);
   };
 }

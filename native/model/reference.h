@@ -18,10 +18,12 @@ struct DropoutKey {
   int64_t step = 0;
 };
 
-// The stream of one layer's target, for kernels/dropout.h.
-inline uint64_t dropoutStream(const DropoutKey& key, int64_t layer, Target target) {
-  return mixKey(key.seed, Purpose::dropout, static_cast<uint64_t>(key.step),
-                static_cast<uint64_t>(layer * kTargets + static_cast<int>(target)));
+// Tells one layer's target from all others.
+inline int64_t dropoutIndex(int64_t layer, Target target) { return layer * kTargets + static_cast<int>(target); }
+
+// The stream of one of them, for kernels/dropout.h.
+inline uint64_t dropoutStream(const DropoutKey& key, int64_t index) {
+  return mixKey(key.seed, Purpose::dropout, static_cast<uint64_t>(key.step), static_cast<uint64_t>(index));
 }
 
 // Final hidden states (after the last norm) of the tokens that stand before each scored token.

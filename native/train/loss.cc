@@ -12,18 +12,21 @@
 
 #include "kernels/cross_entropy.h"
 #include "model/abort.h"
+#include "model/cuda_call.h"
 
 namespace bt {
 
 namespace {
 
-constexpr int64_t chunkBytes = 32 << 20;
+// Of logits at a time. A GPU has the memory, and wants large products.
+int64_t chunkBytes(at::Device device) { return device.is_cpu() ? 32 << 20 : 512 << 20; }
 
 // Calls visit(begin, rows) for each chunk of rows.
 template <typename Visit>
 void eachChunk(const at::Tensor& hidden, const at::Tensor& head, Visit visit) {
   const int64_t total = hidden.size(0);
-  const int64_t step = std::max<int64_t>(16, chunkBytes / (head.size(0) * static_cast<int64_t>(head.element_size())));
+  const int64_t rowBytes = head.size(0) * static_cast<int64_t>(head.element_size());
+  const int64_t step = std::max<int64_t>(16, chunkBytes(head.device()) / rowBytes);
   for (int64_t begin = 0; begin < total; begin += step) {
     checkAbort();
     visit(begin, std::min(step, total - begin));
@@ -63,22 +66,41 @@ double entropy(at::Tensor& logits, const int32_t* targets, double gradScale) {
   return lossSum;
 }
 
+// As entropy() by libbt_cuda's kernel; lossSum is added to. Nobody waits for the device.
+void entropyByKernel(const BtCudaFunctions& cuda, at::Tensor& logits, const int32_t* targets, at::Tensor ofRow,
+                     at::Tensor lossSum, double gradScale) {
+  const at::Tensor target = targetColumn(targets, logits.size(0), logits);
+  checkCuda(cuda, cuda.crossEntropy(cudaType(logits.scalar_type()), logits.mutable_data_ptr(),
+                                    target.const_data_ptr<int64_t>(), ofRow.mutable_data_ptr<float>(),
+                                    lossSum.mutable_data_ptr<double>(), logits.size(0), logits.size(1),
+                                    static_cast<float>(gradScale), cudaStream(cuda, logits.device())));
+}
+
 }  // namespace
 
 CrossEntropy::CrossEntropy(const at::Tensor& head) : head_(head), arena_(head.scalar_type(), head.device()) {}
 
 ScoredLoss CrossEntropy::operator()(const at::Tensor& hidden, const std::vector<int32_t>& targets, double gradScale) {
   const at::NoGradGuard noGrad;
+  const BtCudaFunctions* cuda = hidden.is_cuda() ? cudaLibrary().functions : nullptr;
+  at::Tensor lossSum;
+  if (cuda != nullptr) lossSum = arena_.get("lossSum", {1}, at::kDouble, 0).zero_();
   ScoredLoss result;
   if (gradScale != 0) result.gradHidden = arena_.get("gradHidden", hidden.sizes());
   eachChunk(hidden, head_, [&](int64_t begin, int64_t rows) {
     at::Tensor logits = arena_.get("logits", {rows, head_.size(0)});
     at::mm_out(logits, hidden.narrow(0, begin, rows), head_.t());
-    result.lossSum += entropy(logits, targets.data() + begin, gradScale);
+    if (cuda != nullptr) {
+      at::Tensor ofRow = arena_.get("ofRow", {rows}, at::kFloat, 0);
+      entropyByKernel(*cuda, logits, targets.data() + begin, ofRow, lossSum, gradScale);
+    } else {
+      result.lossSum += entropy(logits, targets.data() + begin, gradScale);
+    }
     if (gradScale == 0) return;
     at::Tensor into = result.gradHidden.narrow(0, begin, rows);
     at::mm_out(into, logits, head_);
   });
+  if (cuda != nullptr) result.lossSum = lossSum.item<double>();
   return result;
 }
 

@@ -46,8 +46,8 @@ Trainer::Trainer(std::shared_ptr<Model> model, std::shared_ptr<Lora> lora, const
   expAvg_ = at::zeros_like(lora_->weights);
   expAvgSq_ = at::zeros_like(lora_->weights);
   if (options.scaled) scale_ = options.initialScale;
-  fused_ = options.engine == EngineKind::fused || (options.engine == EngineKind::automatic && fusedServes(*model_));
-  engine_ = fused_ ? makeFusedEngine(*model_, *lora_) : makeReferenceEngine(*model_, *lora_);
+  engine_ = fused() ? makeFusedEngine(*model_, *lora_, {options.engine == EngineKind::aten, options.graphs})
+                    : makeReferenceEngine(*model_, *lora_);
 }
 
 double Trainer::backward(const std::vector<PackedBatch>& microBatches, int64_t step, double lossScale) {

@@ -12,11 +12,16 @@
 
 namespace bt {
 
-enum class EngineKind { automatic, fused, reference };
+enum class EngineKind {
+  fused,
+  aten,  // the same layer by ATen's operators alone
+  reference,
+};
 
 struct TrainerOptions {
-  EngineKind engine = EngineKind::automatic;  // fused where it serves
-  bool scaled = false;                        // FP16: multiply the loss by a scale and skip steps that overflow
+  EngineKind engine = EngineKind::fused;
+  Graphs graphs = Graphs::automatic;
+  bool scaled = false;  // FP16: multiply the loss by a scale and skip steps that overflow
   double beta1 = 0.9, beta2 = 0.999, eps = 1e-8, weightDecay = 0, maxGradNorm = 1;
   uint64_t seed = 0;
   double initialScale = 65536;
@@ -61,7 +66,7 @@ class Trainer {
   void restore(const TrainerState& state);
 
   Lora& lora() { return *lora_; }
-  bool fused() const { return fused_; }
+  bool fused() const { return options_.engine != EngineKind::reference; }
 
  private:
   double backward(const std::vector<PackedBatch>& microBatches, int64_t step, double lossScale);
@@ -69,7 +74,6 @@ class Trainer {
   std::shared_ptr<Model> model_;
   std::shared_ptr<Lora> lora_;
   TrainerOptions options_;
-  bool fused_;
   std::unique_ptr<Engine> engine_;
   CrossEntropy loss_;
   int64_t optimizerStep_ = 0;

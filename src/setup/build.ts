@@ -4,7 +4,7 @@ import { existsSync } from 'node:fs'
 import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { availableParallelism, freemem } from 'node:os'
-import { dirname, join, relative, resolve } from 'node:path'
+import { basename, dirname, join, relative, resolve } from 'node:path'
 import { BtError, hasCode } from '../errors.js'
 import { writeFileAtomic } from '../files.js'
 import { findLibtorch, type LibtorchCandidate, minorOf } from '../native/find.js'
@@ -104,20 +104,30 @@ export async function isBuilt(version: string): Promise<boolean> {
 export async function buildAddon(options: BuildOptions): Promise<Built> {
   const core = builtCore(options.version)
   if (!options.force && (await isBuilt(options.version))) return { core, built: false }
-  const missing = await missingTools(undefined, options.env)
-  if (missing.length > 0) {
-    throw new BtError('BT_BUILD_TOOLS', `building the addon needs ${missing.map((tool) => tool.name).join(', ')}`, {
-      remedy: `Install with: ${installCommand(missing)}`,
-    })
-  }
-  // Beside build/, which a user may remove at any time.
-  return withLock(join(packageRoot, '.build.lock'), options, async () => {
+  await checkBuildTools(options.env)
+  return withLock(buildLock, options, async () => {
     if (!options.force && (await isBuilt(options.version))) return { core, built: false }
     const hash = await sourceHash(options.version) // before compiling: a file edited meanwhile is built next time
     await rm(stampPath(options.version), { force: true })
-    await compile(options)
+    await compile(options, {
+      definitions: [`BT_LIBTORCH=${resolve(options.libtorch)}`],
+      makes: core,
+      label: `compiling the addon for torch ${minorOf(options.version)}`,
+    })
     await writeFileAtomic(stampPath(options.version), hash)
     return { core, built: true }
+  })
+}
+
+/** One build at a time. Beside build/, which a user may remove at any time. */
+export const buildLock = join(packageRoot, '.build.lock')
+
+/** @throws {BtError} BT_BUILD_TOOLS naming what is missing and how to install it */
+export async function checkBuildTools(env?: NodeJS.ProcessEnv): Promise<void> {
+  const missing = await missingTools(undefined, env)
+  if (missing.length === 0) return
+  throw new BtError('BT_BUILD_TOOLS', `building the addon needs ${missing.map((tool) => tool.name).join(', ')}`, {
+    remedy: `Install with: ${installCommand(missing)}`,
   })
 }
 
@@ -127,22 +137,34 @@ function stampPath(version: string): string {
 
 /** SHA-256 over everything that decides what is built: sources, build file, headers' versions, torch, processor. */
 async function sourceHash(version: string): Promise<string> {
-  const native = join(packageRoot, 'native')
-  const entries = await readdir(native, { recursive: true, withFileTypes: true })
-  const files = entries.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name))
-  const hash = createHash('sha256')
-  for (const file of [join(packageRoot, 'CMakeLists.txt'), ...files.sort()]) {
-    hash
-      .update(`${relative(packageRoot, file)}\0`)
-      .update(await readFile(file))
-      .update('\0')
-  }
   const require = createRequire(import.meta.url)
+  const versions = []
   for (const name of ['node-addon-api', 'node-api-headers', 'cmake-js']) {
     const manifest = JSON.parse(await readFile(packageFile(require, name), 'utf8')) as { version: string }
-    hash.update(`${name} ${manifest.version}\0`)
+    versions.push(`${name} ${manifest.version}`)
   }
-  return hash.update(`${version} ${process.arch}`).digest('hex')
+  return hashOf(['CMakeLists.txt', ...(await filesUnder('native'))], [...versions, version, process.arch])
+}
+
+/** Files under a folder of the package, relative to the package. */
+export async function filesUnder(folder: string): Promise<string[]> {
+  const entries = await readdir(join(packageRoot, folder), { recursive: true, withFileTypes: true })
+  return entries
+    .filter((entry) => entry.isFile())
+    .map((entry) => relative(packageRoot, join(entry.parentPath, entry.name)))
+    .sort()
+}
+
+/** SHA-256 over files of the package, with their names, and `facts`. */
+export async function hashOf(files: string[], facts: string[]): Promise<string> {
+  const hash = createHash('sha256')
+  for (const file of files) {
+    hash
+      .update(`${file}\0`)
+      .update(await readFile(join(packageRoot, file)))
+      .update('\0')
+  }
+  return hash.update(facts.join('\0')).digest('hex')
 }
 
 /** package.json of a dependency; resolved through its entry point where "exports" hides the file. */
@@ -159,14 +181,27 @@ function jobs(): number {
   return Math.max(1, Math.min(availableParallelism(), Math.floor(freemem() / 1.5e9)))
 }
 
+/** One thing that CMake makes. */
+export interface CmakeJob {
+  /** "NAME=VALUE" for CMakeLists.txt. */
+  definitions: string[]
+  /** What to build; all that is built by default without it. */
+  target?: string
+  /** The file that must come of it. */
+  makes: string
+  /** What the progress says. */
+  label: string
+}
+
 /**
- * Configures for this libtorch and builds. cmake-js's own `compile` would do neither: it keeps the libtorch of an earlier
- * configuration, and removes the whole folder, with the cores for other versions, when something does not compile.
+ * Configures and builds. cmake-js's own `compile` would do neither: it keeps the libtorch of an earlier configuration,
+ * and removes the whole folder, with the cores for other versions, when something does not compile.
+ * @throws {BtError} BT_BUILD_FAILED with the compiler's errors
  */
-async function compile(options: BuildOptions): Promise<void> {
-  const libtorch = resolve(options.libtorch)
+export async function compile(options: Omit<BuildOptions, 'libtorch'>, job: CmakeJob): Promise<void> {
   const log: string[] = []
-  const configure = () => cmakeJs(['configure', `--CDBT_LIBTORCH=${libtorch}`], options, log)
+  const steps = (args: string[]) => cmakeJs(args, options, job.label, log)
+  const configure = () => steps(['configure', ...job.definitions.map((definition) => `--CD${definition}`)])
   const wasConfigured = existsSync(join(packageRoot, 'build', 'CMakeCache.txt'))
   let code = await configure()
   if (code !== 0 && wasConfigured) {
@@ -177,22 +212,26 @@ async function compile(options: BuildOptions): Promise<void> {
     log.length = 0
     code = await configure()
   }
-  if (code === 0) code = await cmakeJs(['build', '-p', String(jobs())], options, log)
-  const made = existsSync(builtCore(options.version))
-  if (code === 0 && made) return
+  const target = job.target ? ['--target', job.target] : []
+  if (code === 0) code = await steps(['build', ...target, '-p', String(jobs())])
+  if (code === 0 && existsSync(job.makes)) return
   const path = join(packageRoot, 'build', 'build.log')
   await mkdir(dirname(path), { recursive: true })
   await writeFile(path, `${log.join('\n')}\n`)
-  const why = code === 0 ? `  no ${coreName(options.version)} came of ${libtorch}` : firstErrors(log)
+  const why = code === 0 ? `  no ${basename(job.makes)} came of ${job.definitions.join(', ')}` : firstErrors(log)
   throw new BtError('BT_BUILD_FAILED', `the addon could not be built:\n${why}`, {
     remedy: `The whole output is in ${path}.`,
   })
 }
 
 /** Runs cmake-js to its end, adding its lines to `log`. */
-async function cmakeJs(args: string[], options: BuildOptions, log: string[]): Promise<number> {
+async function cmakeJs(
+  args: string[],
+  options: Omit<BuildOptions, 'libtorch'>,
+  label: string,
+  log: string[],
+): Promise<number> {
   const program = join(dirname(packageFile(createRequire(import.meta.url), 'cmake-js')), 'bin', 'cmake-js')
-  const label = `compiling the addon for torch ${minorOf(options.version)}`
   const { code } = await run(process.execPath, [program, ...args], {
     cwd: packageRoot,
     env: { ...(options.env ?? process.env), LC_ALL: 'C.UTF-8' },
@@ -226,7 +265,8 @@ export function firstErrors(log: string[]): string {
   return (errors.length ? errors.slice(0, 5) : log.slice(-5)).map((line) => `  ${line.slice(0, 300)}`).join('\n')
 }
 
-async function readIfThere(path: string): Promise<string | undefined> {
+/** Text of a file; undefined when there is none. */
+export async function readIfThere(path: string): Promise<string | undefined> {
   try {
     return await readFile(path, 'utf8')
   } catch (error) {

@@ -3,6 +3,7 @@ import { constants, existsSync } from 'node:fs'
 import { access, readdir, statfs } from 'node:fs/promises'
 import { availableParallelism, totalmem } from 'node:os'
 import { basename, dirname, join } from 'node:path'
+import type { CoreInfo } from '../../binding.js'
 import { BtError, hasCode, messageOf } from '../errors.js'
 import { hubSettings } from '../models/hub-settings.js'
 import { findLibtorch, type LibtorchCandidate } from '../native/find.js'
@@ -203,7 +204,9 @@ function gpuFinding({ gpus, probe, libtorch }: Facts): Finding {
   const names = gpus.gpus.map(({ name, memory, capability }) => `${name}, ${gigabytes(memory)}, sm ${capability}`)
   const message = `NVIDIA driver ${gpus.driver}: ${names.join('; ') || 'no GPU seen'}`
   const details = gpus.problem ? [gpus.problem] : undefined
-  if (probe.opened && probe.info.cudaDevices > 0) return { area: 'gpu', state: 'ok', message, details }
+  if (probe.opened && probe.info.cudaDevices > 0) {
+    return { area: 'gpu', state: 'ok', message, details: [kernelsLine(probe.info.cudaKernels), ...(details ?? [])] }
+  }
   const taken = libtorch.find((candidate) => candidate.taken)
   if (taken && !taken.cuda) {
     const why = 'this libtorch is built for the CPU: the GPU lies idle'
@@ -213,6 +216,12 @@ function gpuFinding({ gpus, probe, libtorch }: Facts): Finding {
   const remedy = why ? 'Update the NVIDIA driver, or set up a libtorch for an older CUDA with --torch.' : undefined
   const reasons = [why ?? 'libtorch sees no device (CUDA_VISIBLE_DEVICES?)', ...(details ?? [])]
   return { area: 'gpu', state: 'warn', message, details: reasons, remedy }
+}
+
+/** What computes between the large products on a GPU. */
+export function kernelsLine(kernels: CoreInfo['cudaKernels']): string {
+  if (!kernels) return "no kernels of its own: libtorch's operators are used (npm run build:cuda makes them)"
+  return kernels.problem ? `${kernels.path} is not used: ${kernels.problem}` : `kernels ${kernels.path}`
 }
 
 function cpuFinding({ probe }: Facts): Finding {

@@ -235,8 +235,9 @@ async function openTrainer(options: TrainOptions, model: Model, machine: Machine
   const { r, alpha, rsLora, targets, dropout, seed } = options
   const lora = await model.attachLora({ r, alpha, rsLora, targets, dropout, seed, tensors: saved?.tensors })
   const { beta1, beta2, eps, weightDecay, maxGradNorm, engine } = options
+  const graphs = process.env.BT_NATIVE_CUDA_GRAPHS === '0' ? 'off' : 'auto'
   const optimizer = { beta1, beta2, eps, weightDecay, maxGradNorm, seed }
-  const trainer = await model.createTrainer(lora, { ...optimizer, precision: machine.precision, engine })
+  const trainer = await model.createTrainer(lora, { ...optimizer, precision: machine.precision, engine, graphs })
   if (saved) await trainer.restore(saved.state)
   return { lora, trainer }
 }

@@ -1,10 +1,9 @@
 // The hand-written layer against plain autograd over random shapes: loss and every LoRA gradient, in FP32, BF16 and FP16.
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import type { LoraOptions, Model, ModelConfig, PackedBatch, Runtime, TargetModule } from '../../src/native/runtime.js'
+import type { LoraOptions, ModelConfig, PackedBatch, Runtime } from '../../src/native/runtime.js'
 import { openRuntime } from '../../src/native/runtime.js'
+import { allTargets, distance, farthest, gradientsOf } from './gradients.js'
 import { raggedBatch, tinyBatch, tinyConfig, tinyLora, tinyModel, tinyTrainer, xorshift } from './tiny.js'
-
-const all: TargetModule[] = ['q_proj', 'k_proj', 'v_proj', 'o_proj', 'gate_proj', 'up_proj', 'down_proj']
 
 let runtime: Runtime
 beforeAll(async () => {
@@ -13,43 +12,6 @@ beforeAll(async () => {
 afterAll(() => runtime?.close())
 
 type Engine = 'fused' | 'reference'
-type Precision = 'fp32' | 'bf16' | 'fp16'
-
-/** Gradients by name after the B matrices have been made to matter. */
-async function gradients(
-  model: Model,
-  options: LoraOptions,
-  engine: Engine,
-  batches: PackedBatch[],
-  precision: Precision = 'fp32',
-) {
-  const lora = await model.attachLora(options)
-  const tensors = await lora.tensors()
-  let state = 1
-  for (const { data } of tensors) {
-    for (let i = 0; i < data.length; i++) {
-      state = (state * 48271) % 2147483647
-      data[i] = 0.2 * (state / 2147483647 - 0.5)
-    }
-  }
-  await lora.load(tensors)
-  const trainer = await model.createTrainer(lora, { ...tinyTrainer, precision, engine })
-  const result = await trainer.gradients(batches, { learningRate: 0, step: 3 })
-  await trainer.close()
-  await lora.close()
-  return result
-}
-
-/** Largest L2 distance of two sets of matrices, over the second's L2 length. */
-function farthest(found: { data: Float32Array }[], expected: { data: Float32Array }[]): number {
-  const length = (values: Float32Array) => Math.sqrt(values.reduce((sum, value) => sum + value * value, 0))
-  return Math.max(
-    ...found.map(({ data }, index) => {
-      const truth = expected[index]!.data
-      return length(data.map((value, at) => value - truth[at]!)) / length(truth)
-    }),
-  )
-}
 
 interface Case {
   name: string
@@ -80,8 +42,8 @@ function drawCase(index: number): Case {
     mlpBias: whether(),
     tieWordEmbeddings: whether(),
   }
-  const chosen = all.filter(whether)
-  const targets = chosen.length > 0 ? chosen : all
+  const chosen = allTargets.filter(whether)
+  const targets = chosen.length > 0 ? chosen : allTargets
   const dropout = pick([0, 0, 0.3])
   const lora = { ...tinyLora, r: pick([1, 4, 9]), rsLora: whether(), targets, dropout }
   const lengths = () => Array.from({ length: pick([1, 2, 5]) }, () => pick([2, 3, 17, 40, 65, 100]))
@@ -102,8 +64,8 @@ const cases = Array.from({ length: 40 }, (_, index) => drawCase(index))
 
 test.each(cases)('gives the gradients of autograd in FP32 ($name)', async ({ config, lora, batches }) => {
   const model = await runtime.loadModel(tinyModel(config))
-  const fused = await gradients(model, lora, 'fused', batches)
-  const reference = await gradients(model, lora, 'reference', batches)
+  const fused = await gradientsOf(model, lora, { engine: 'fused' }, batches)
+  const reference = await gradientsOf(model, lora, { engine: 'reference' }, batches)
   await model.close()
   expect(fused.loss).toBeCloseTo(reference.loss, 5)
   expect(fused.tensors.map(({ name }) => name)).toEqual(reference.tensors.map(({ name }) => name))
@@ -115,13 +77,10 @@ async function distances({ config, lora, batches }: Case, precision: 'bf16' | 'f
   const exact = await runtime.loadModel(tinyModel(config))
   const dtype = precision === 'bf16' ? 'bfloat16' : 'float16'
   const half = await runtime.loadModel({ ...tinyModel(config), dtype })
-  const flat = (set: { data: Float32Array }[]) => set.flatMap(({ data }) => [...data])
-  const truth = flat((await gradients(exact, lora, 'reference', batches)).tensors)
-  const distance = async (engine: Engine) => {
-    const found = flat((await gradients(half, lora, engine, batches, precision)).tensors)
-    return Math.sqrt(found.reduce((sum, value, at) => sum + (value - truth[at]!) ** 2, 0))
-  }
-  const result = { fused: await distance('fused'), reference: await distance('reference') }
+  const truth = await gradientsOf(exact, lora, { engine: 'reference' }, batches)
+  const from = async (engine: Engine) =>
+    distance((await gradientsOf(half, lora, { engine, precision }, batches)).tensors, truth.tensors)
+  const result = { fused: await from('fused'), reference: await from('reference') }
   await exact.close()
   await half.close()
   return result
@@ -143,7 +102,7 @@ test('a hundred steps have the losses of the reference', { timeout: 300_000 }, a
   const random = xorshift(5)
   const steps = Array.from({ length: 100 }, () => [raggedBatch([30, 7, 64], random), raggedBatch([12], random)])
   const losses = async (engine: Engine) => {
-    const lora = await model.attachLora({ ...tinyLora, targets: all })
+    const lora = await model.attachLora({ ...tinyLora, targets: allTargets })
     const trainer = await model.createTrainer(lora, { ...tinyTrainer, engine })
     const list: number[] = []
     for (const [index, batches] of steps.entries()) {

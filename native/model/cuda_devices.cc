@@ -1,4 +1,4 @@
-#include "addon/cuda_devices.h"
+#include "model/cuda_devices.h"
 
 #include <dlfcn.h>
 
