@@ -1,6 +1,5 @@
 // The arithmetic of every kernel, for the GPU and for the CPU: what one lane does of a row, and how lanes' shares are
-// put together. The .cu files add which thread does what; arithmetic_test.cc runs the same functions lane by lane on
-// the CPU and holds them to the plain versions of native/kernels.
+// put together. The .cu files add which thread does what.
 #pragma once
 #include "cuda/shared.h"
 

@@ -1,7 +1,11 @@
 // How work is laid out on a GPU: sizes of grids, reductions over a warp, and the choice of an instance by element type
 // and alignment. No arithmetic.
 #pragma once
+#ifdef __CUDACC__
 #include <cuda_runtime_api.h>
+#else
+#include "cuda/emulate.h"
+#endif
 
 #include "cuda/arithmetic.h"
 #include "cuda/bt_cuda.h"
@@ -27,7 +31,11 @@ struct Sum {
 // Blocks for `work` units of which a block does `each` at a time. Kernels walk on by the grid's size: a large grid is
 // no use, and a limit keeps it lawful for any size.
 inline unsigned blocksFor(int64_t work, int64_t each) {
+#ifdef BT_CUDA_MOST_BLOCKS
+  constexpr int64_t most = BT_CUDA_MOST_BLOCKS;
+#else
   constexpr int64_t most = 1 << 16;
+#endif
   const int64_t needed = (work + each - 1) / each;
   return static_cast<unsigned>(needed < most ? needed : most);
 }
@@ -38,11 +46,13 @@ inline unsigned threadsFor(int64_t work, int64_t most) {
   return static_cast<unsigned>(warps < most ? warps : most);
 }
 
+#ifdef __CUDACC__
 template <typename Kernel, typename... Arguments>
 int launch(Kernel kernel, unsigned blocks, unsigned threads, void* stream, Arguments... arguments) {
   kernel<<<blocks, threads, 0, static_cast<cudaStream_t>(stream)>>>(arguments...);
   return cudaGetLastError();
 }
+#endif
 
 // Sizes that 32-bit numbers hold within a token, and heads that have two halves.
 inline bool valid(const BtCudaHeads& shape) {
