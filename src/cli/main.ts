@@ -1,5 +1,6 @@
 // Entry of the command line: parses, runs, and turns usage errors and a closed pipe into exit codes.
 import { CommanderError } from 'commander'
+import { openAhead } from '../native/ahead.js'
 import { isHungUp } from './interrupt.js'
 import { buildProgram } from './program.js'
 import { exitCodes, openTerminal, printError } from './terminal.js'
@@ -12,6 +13,7 @@ export async function main(argv: string[] = process.argv): Promise<void> {
   process.stdout.on('error', leaveWhenNobodyReads)
   process.stderr.on('error', leaveWhenNobodyReads)
   const args = argv.slice(2)
+  if (willCompute(args)) openAhead()
   try {
     const program = await buildProgram(args)
     if (args.length === 0) program.outputHelp()
@@ -29,6 +31,13 @@ export async function main(argv: string[] = process.argv): Promise<void> {
     // Everything is saved. Node's own way out would restore the terminal's modes, and aborts when there is none.
     if (isHungUp()) process.kill(process.pid, 'SIGHUP')
   }
+}
+
+/** Whether libtorch will be wanted, and as by default: then opening it begins before anything else is read. */
+function willCompute(args: string[]): boolean {
+  const others = ['-h', '--help', '--device', '--config']
+  const has = (flag: string) => args.some((arg) => arg === flag || arg.startsWith(`${flag}=`))
+  return ['train', 'generate'].includes(args[0] ?? '') && args.length > 1 && !others.some(has)
 }
 
 /**
