@@ -4,7 +4,6 @@ import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Model } from '../../binding.js'
 import { BtError } from '../errors.js'
-import { resolveOptions } from '../fields.js'
 import { lockPath } from '../generate/lock.js'
 import { type Machine, openMachine } from '../generate/machine.js'
 import { openAhead } from '../native/ahead.js'
@@ -13,7 +12,7 @@ import { packageVersion } from '../version.js'
 import { latestCheckpoint } from './checkpoint.js'
 import type { TrainEvent, TrainSummary } from './events.js'
 import { openMetrics } from './metrics.js'
-import { type TrainInput, type TrainOptions, trainSchema } from './options.js'
+import { completeOptions, type TrainInput, type TrainOptions } from './options.js'
 import { planRun } from './plan.js'
 import { type Prepared, prepare } from './prepare.js'
 import {
@@ -54,7 +53,7 @@ export async function* train(
   input: TrainInput,
   control: TrainControl = {},
 ): AsyncGenerator<TrainEvent, TrainSummary | undefined> {
-  const options = resolveOptions(trainSchema, input)
+  const options = completeOptions(input)
   openAhead({ device: options.device })
   const prepared = await prepare(options, control)
   await mkdir(options.output, { recursive: true })

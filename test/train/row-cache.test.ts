@@ -3,10 +3,9 @@ import { appendFile, cp, mkdtemp, readdir, readFile, rm, writeFile } from 'node:
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test, vi } from 'vitest'
-import { resolveOptions } from '../../src/fields.js'
 import { findLibtorch } from '../../src/native/find.js'
 import * as tokenizer from '../../src/text/tokenizer.js'
-import { type TrainInput, trainSchema } from '../../src/train/options.js'
+import { completeOptions, type TrainInput } from '../../src/train/options.js'
 import { type Prepared, prepare } from '../../src/train/prepare.js'
 import { runCli } from '../cli/run-cli.js'
 import { tinyPairs, writeRows, writeTinyModel } from './tiny-model.js'
@@ -37,7 +36,7 @@ afterEach(() => vi.unstubAllEnvs())
 
 async function prepared(more: Partial<TrainInput> = {}): Promise<Prepared> {
   const given = { model, data, output: join(folder, 'out'), validation: 0.2, ...more }
-  return prepare(resolveOptions(trainSchema, given), {})
+  return prepare(completeOptions(given), {})
 }
 
 const opened = () => vi.mocked(tokenizer.openTokenizer).mock.calls.length
