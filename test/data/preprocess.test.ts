@@ -307,7 +307,7 @@ describe('run again', () => {
       run: (other: Partial<PreprocessOptions> = {}) => preprocess({ ...options, ...more, ...other }),
     }
   }
-  const five = () => fileWith('in.jsonl', jsonl([1, 2, 3, 4, 5].map(row)))
+  const five = () => fileWith('in.jsonl', jsonl([1, 2, 3, 4, 5].map((index) => row(index))))
 
   test('on a finished output it does nothing, and gives the same report', async () => {
     const { folder, first, run } = await again(await five(), { validation: 0.4 })
