@@ -27,6 +27,12 @@ export interface Loader {
    */
   openLibraries(paths: string[]): string
   /**
+   * The same on another thread, while JavaScript goes on: openLibraries() with these paths then costs nothing. Opening
+   * libtorch takes some 0.2 s.
+   * Rejects with BT_LIBRARY and dlerror().
+   */
+  openLibrariesAhead(paths: string[]): Promise<void>
+  /**
    * Opens libbt_core.so (after openLibraries) and calls its `bt_core_init`.
    * May be called once in each thread of JavaScript.
    * @throws BT_LIBRARY with dlerror()

@@ -11,6 +11,8 @@
 #include <cstdlib>
 #include <cstring>
 #include <string>
+#include <utility>
+#include <vector>
 
 namespace {
 
@@ -25,24 +27,33 @@ std::string absolute(const char* path) {
   return realpath(path, buffer) != nullptr ? buffer : path;
 }
 
+// What became of an attempt to open a library: its handle, or why there is none.
+struct Opened {
+  void* library = nullptr;
+  std::string reason;
+};
+
 // Opens `path`, unless a file of that name is already open from elsewhere: two copies of libtorch in one process
-// register their operators twice, which ends it.
-void* open(Napi::Env env, const std::string& path, int flags) {
+// register their operators twice, which ends it. Any thread.
+Opened tryOpen(const std::string& path, int flags) {
   const std::string base = path.substr(path.rfind('/') + 1);
   if (void* present = dlopen(base.c_str(), RTLD_LAZY | RTLD_NOLOAD)) {
     link_map* map = nullptr;
     if (dlinfo(present, RTLD_DI_LINKMAP, &map) == 0 && absolute(map->l_name) != absolute(path.c_str())) {
-      throw failure(env, "BT_LIBRARY",
-                    path + ": this process already uses " + map->l_name + "; a process can hold one libtorch");
+      return {nullptr, path + ": this process already uses " + map->l_name + "; a process can hold one libtorch"};
     }
   }
   dlerror();
   void* library = dlopen(path.c_str(), flags);
-  if (library == nullptr) {
-    const char* reason = dlerror();
-    throw failure(env, "BT_LIBRARY", reason != nullptr ? reason : path + ": dlopen failed");
-  }
-  return library;
+  if (library != nullptr) return {library, ""};
+  const char* reason = dlerror();
+  return {nullptr, reason != nullptr ? reason : path + ": dlopen failed"};
+}
+
+void* open(Napi::Env env, const std::string& path, int flags) {
+  const Opened opened = tryOpen(path, flags);
+  if (opened.library == nullptr) throw failure(env, "BT_LIBRARY", opened.reason);
+  return opened.library;
 }
 
 void* symbol(Napi::Env env, void* library, const char* name, const std::string& path) {
@@ -61,24 +72,69 @@ std::string pathArgument(Napi::Env env, Napi::Value value, const char* name) {
   return path;
 }
 
-Napi::Value openLibraries(const Napi::CallbackInfo& info) {
+constexpr int libraryFlags = RTLD_NOW | RTLD_GLOBAL;
+
+std::vector<std::string> pathList(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
   if (!info[0].IsArray()) throw failure(env, "BT_ARGUMENT", "paths: expected an array of paths");
-  auto paths = info[0].As<Napi::Array>();
-  // libgomp reads this as it is opened. By default an idle thread spins for some 15 ms before it sleeps, which takes
-  // the core from whoever else wants it: beside other busy programs training ran 1.3 times slower. A millisecond spans
-  // the gaps between two products.
-  setenv("GOMP_SPINCOUNT", "20000", /*overwrite=*/0);
-  for (uint32_t i = 0; i < paths.Length(); i++) {
+  auto array = info[0].As<Napi::Array>();
+  std::vector<std::string> paths;
+  for (uint32_t i = 0; i < array.Length(); i++) {
     const std::string name = "paths[" + std::to_string(i) + "]";
-    open(env, pathArgument(env, paths[i], name.c_str()), RTLD_NOW | RTLD_GLOBAL);
+    paths.push_back(pathArgument(env, array[i], name.c_str()));
   }
+  return paths;
+}
+
+// libgomp reads this as it is opened. By default an idle thread spins for some 15 ms before it sleeps, which takes the
+// core from whoever else wants it: beside other busy programs training ran 1.3 times slower. A millisecond spans the
+// gaps between two products.
+void setSpinning() { setenv("GOMP_SPINCOUNT", "20000", /*overwrite=*/0); }
+
+Napi::Value openLibraries(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  const std::vector<std::string> paths = pathList(info);
+  setSpinning();
+  for (const std::string& path : paths) open(env, path, libraryFlags);
   void* address = dlsym(RTLD_DEFAULT, "aoti_torch_abi_version");
   if (address == nullptr)
     throw failure(env, "BT_LIBRARY", "paths: none of these libraries is libtorch_cpu.so of 2.3 or later");
   const uint64_t version =
       reinterpret_cast<uint64_t (*)()>(address)();  // major, minor, patch: a byte each, from the top
   return Napi::String::New(env, std::to_string(version >> 56) + "." + std::to_string((version >> 48) & 0xff));
+}
+
+// Opens libraries on a thread of libuv's pool. Node waits for that thread before it lets the process end.
+class OpenAhead : public Napi::AsyncWorker {
+ public:
+  OpenAhead(Napi::Env env, std::vector<std::string> paths)
+      : Napi::AsyncWorker(env), paths_(std::move(paths)), deferred_(Napi::Promise::Deferred::New(env)) {}
+
+  Napi::Promise promise() const { return deferred_.Promise(); }
+
+ private:
+  void Execute() override {
+    for (const std::string& path : paths_) {
+      const Opened opened = tryOpen(path, libraryFlags);
+      if (opened.library == nullptr) return SetError(opened.reason);
+    }
+  }
+  void OnOK() override { deferred_.Resolve(Env().Undefined()); }
+  void OnError(const Napi::Error& error) override {
+    deferred_.Reject(failure(Env(), "BT_LIBRARY", error.Message()).Value());
+  }
+
+  std::vector<std::string> paths_;
+  Napi::Promise::Deferred deferred_;
+};
+
+Napi::Value openLibrariesAhead(const Napi::CallbackInfo& info) {
+  std::vector<std::string> paths = pathList(info);
+  setSpinning();                                               // here: another thread may not change the environment
+  auto* worker = new OpenAhead(info.Env(), std::move(paths));  // frees itself
+  Napi::Promise promise = worker->promise();
+  worker->Queue();
+  return promise;
 }
 
 Napi::Value openCore(const Napi::CallbackInfo& info) {
@@ -119,6 +175,7 @@ void unlock(const Napi::CallbackInfo& info) {
 
 Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports["openLibraries"] = Napi::Function::New(env, openLibraries, "openLibraries");
+  exports["openLibrariesAhead"] = Napi::Function::New(env, openLibrariesAhead, "openLibrariesAhead");
   exports["openCore"] = Napi::Function::New(env, openCore, "openCore");
   exports["lock"] = Napi::Function::New(env, lock, "lock");
   exports["unlock"] = Napi::Function::New(env, unlock, "unlock");

@@ -1,6 +1,6 @@
 // Where things lie on this machine: caches by the XDG rules, and the package's own folder.
 import { homedir, tmpdir } from 'node:os'
-import { isAbsolute, join } from 'node:path'
+import { basename, isAbsolute, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 /** The folder of the package: holds package.json, native/, prebuilds/. */
@@ -41,6 +41,17 @@ export function chosenLibtorchFile(env = process.env): string {
 /** Where `bt-native setup --model NAME` puts a demo model. */
 export function modelFolder(name: string, env = process.env): string {
   return join(cacheFolder(env), 'models', name)
+}
+
+/**
+ * What a person would call a file, folder or Hub id, fit to be part of a name: "data/oasst.jsonl.gz" -> "oasst",
+ * "org/Model-1B@main" -> "Model-1B", "-" -> "stdin".
+ */
+export function plainName(path: string): string {
+  if (path === '-') return 'stdin'
+  const name = basename(path).replace(/(?<=.)@.*$/, '')
+  const bare = name.replace(/(?<=.)(\.(jsonl?|parquet|txt|text|md|gguf|gz))+$/i, '')
+  return bare.replace(/[^\p{L}\p{N}._-]+/gu, '-')
 }
 
 /** The libtorch that a fresh set-up installs. */

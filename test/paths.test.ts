@@ -1,7 +1,7 @@
 import { spawnSync } from 'node:child_process'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { cacheFolder, homeFolder, packageRoot } from '../src/paths.js'
+import { cacheFolder, homeFolder, packageRoot, plainName } from '../src/paths.js'
 
 describe('the cache folder', () => {
   it('is the one that is named, or lies in the caches of the user', () => {
@@ -31,4 +31,17 @@ describe('where a user has no home', () => {
     const hub = ask('models/hub-settings.js', 'hubSettings().then((it) => it.cache)').stdout.trim()
     expect(hub).toBe(join('/tmp', 'bt-native-54321', 'huggingface', 'hub'))
   })
+})
+
+it.each([
+  ['data/oasst.jsonl.gz', 'oasst'],
+  ['org/Model-1B@main', 'Model-1B'],
+  ['/models/some model.Q4_1.gguf', 'some-model.Q4_1'],
+  ['models/tiny/', 'tiny'],
+  ['smollm2-135m', 'smollm2-135m'],
+  ['seed.rows.jsonl', 'seed.rows'],
+  ['.jsonl', '.jsonl'],
+  ['-', 'stdin'],
+])('%s is called %s', (path, name) => {
+  expect(plainName(path)).toBe(name)
 })

@@ -2,7 +2,6 @@
 
 #include <ATen/Context.h>
 #include <ATen/ops/empty.h>
-#include <ATen/ops/from_blob.h>
 #include <ATen/ops/tensor.h>
 
 #include <algorithm>
@@ -12,9 +11,10 @@
 #include <unordered_map>
 
 #include "kernels/dequant.h"
-#include "model/abort.h"
 #include "model/error.h"
 #include "model/weight_file.h"
+#include "model/weight_memory.h"
+#include "model/weight_read.h"
 
 namespace bt {
 
@@ -24,14 +24,6 @@ std::string shapeText(const std::vector<int64_t>& shape) {
   std::string text = "[";
   for (size_t i = 0; i < shape.size(); ++i) text += (i ? ", " : "") + std::to_string(shape[i]);
   return text + "]";
-}
-
-// Plain element types of stored weights; Undefined for GGML's block types.
-at::ScalarType plainType(const std::string& type) {
-  if (type == "F32") return at::kFloat;
-  if (type == "F16") return at::kHalf;
-  if (type == "BF16") return at::kBFloat16;
-  return at::ScalarType::Undefined;
 }
 
 // Bytes of `elements` values of a stored type. Throws BT_TENSOR_SHAPE when a block type does not divide them.
@@ -64,8 +56,8 @@ class Loader {
 
   at::Tensor load(const std::string& name, const std::vector<int64_t>& shape) {
     const TensorEntry& entry = find(name, shape);
-    at::Tensor host = at::empty(shape, at::TensorOptions().dtype(dtype_));
-    fill(entry, host);
+    at::Tensor host = hostTensor(shape);
+    reader_.read(*files_[entry.file], entry, host);
     return finish(std::move(host));
   }
 
@@ -80,11 +72,10 @@ class Loader {
       entries.push_back(&find(name, shapeOf(count)));
       rows += count;
     }
-    at::Tensor host = at::empty(shapeOf(rows), at::TensorOptions().dtype(dtype_));
+    at::Tensor host = hostTensor(shapeOf(rows));
     int64_t row = 0;
     for (size_t i = 0; i < parts.size(); ++i) {
-      at::Tensor part = host.narrow(0, row, parts[i].second);
-      fill(*entries[i], part);
+      reader_.read(*files_[entries[i]->file], *entries[i], host.narrow(0, row, parts[i].second));
       row += parts[i].second;
     }
     return finish(std::move(host));
@@ -122,42 +113,9 @@ class Loader {
     return entry;
   }
 
-  // Reads, expands and converts in pieces, so that loading takes little more memory than the weights themselves.
-  void fill(const TensorEntry& entry, at::Tensor into) {
-    checkAbort();
-    const WeightFile& file = *files_[entry.file];
-    if (plainType(entry.type) == dtype_ && entry.interleavedHeads == 0) {
-      file.read(entry.offset, entry.byteLength, into.data_ptr());
-      return;
-    }
-    at::Tensor whole = entry.interleavedHeads > 0 ? at::empty(entry.shape, at::kFloat) : into;
-    at::Tensor flat = whole.view(-1);
-    const bool blocks = isBlockType(entry.type);
-    const int64_t unit = blocks ? blockElements(entry.type) : 1, total = flat.numel(), step = int64_t{1} << 20;
-    const int64_t bytes = entry.byteLength / (total / unit);  // of one block or element
-    std::vector<uint8_t> raw(static_cast<size_t>(std::min(step, total) / unit * bytes));
-    at::Tensor wide = at::empty({std::min(step, total)}, at::kFloat);
-    for (int64_t begin = 0; begin < total; begin += step) {
-      const int64_t count = std::min(step, total - begin);
-      file.read(entry.offset + begin / unit * bytes, count / unit * bytes, raw.data());
-      if (blocks) {
-        dequantize(entry.type, raw.data(), wide.data_ptr<float>(), count);
-        flat.narrow(0, begin, count).copy_(wide.narrow(0, 0, count));
-      } else {
-        flat.narrow(0, begin, count).copy_(at::from_blob(raw.data(), {count}, plainType(entry.type)));
-      }
-    }
-    if (entry.interleavedHeads > 0) into.copy_(rotateHalfOrder(entry, whole));
-  }
-
-  // (head, pair, {even, odd}, ...) -> (head, {even, odd}, pair, ...)
-  static at::Tensor rotateHalfOrder(const TensorEntry& entry, const at::Tensor& stored) {
-    const int64_t heads = entry.interleavedHeads, rows = entry.shape[0];
-    if (rows % (2 * heads) != 0) {
-      throw Error("BT_TENSOR_SHAPE", "tensor " + entry.name + ": " + std::to_string(rows) +
-                                         " rows do not divide into " + std::to_string(heads) + " rotary heads");
-    }
-    return stored.reshape({heads, rows / heads / 2, 2, -1}).transpose(1, 2).reshape(entry.shape);
+  // Uninitialised, on the CPU: where the weight stays when the model is computed there.
+  at::Tensor hostTensor(const std::vector<int64_t>& shape) {
+    return device_.is_cpu() ? memory_.take(shape, dtype_) : at::empty(shape, at::TensorOptions().dtype(dtype_));
   }
 
   at::Tensor finish(at::Tensor host) {
@@ -170,6 +128,8 @@ class Loader {
   const std::vector<std::string>& paths_;
   std::vector<std::unique_ptr<WeightFile>> files_;
   std::unordered_map<std::string, const TensorEntry*> entries_;
+  WeightMemory memory_;
+  WeightReader reader_;
   int64_t bytes_ = 0;
 };
 

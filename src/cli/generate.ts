@@ -5,6 +5,7 @@ import { resolveOptions } from '../fields.js'
 import { type GenerateInput, type GenerateOptions, generateFields, generateSchema } from '../generate/options.js'
 import type { GenerateStart } from '../generate/run.js'
 import type { GeneratedRow, GenerateSummary } from '../generate/types.js'
+import { plainName } from '../paths.js'
 import { packageVersion } from '../version.js'
 import { addFlags, flagOf, givenOptions } from './flags.js'
 import { formatBytes, formatCount, formatDuration, plural } from './format.js'
@@ -34,10 +35,8 @@ Examples:
   $ cat texts.jsonl | bt-native generate --adapter runs/first --greedy --input - --output - > pairs.jsonl`
 
 async function generateCommand(parsed: Record<string, unknown>, terminal: Terminal): Promise<number> {
-  const options = resolveOptions(generateSchema, givenOptions<GenerateInput>(parsed, generateFields), undefined, flagOf)
-  if (options.output === undefined) {
-    throw new BtError('BT_USAGE', '--output is missing', { remedy: 'Name a .jsonl or .json file, or - for a pipe.' })
-  }
+  const given = resolveOptions(generateSchema, givenOptions<GenerateInput>(parsed, generateFields), undefined, flagOf)
+  const options = { ...given, output: given.output ?? defaultOutput(given.input) }
   if (terminal.json && options.output === '-') {
     throw new BtError('BT_USAGE', '--json and --output - both want stdout', { remedy: 'Name a file with --output.' })
   }
@@ -69,6 +68,11 @@ async function generateCommand(parsed: Record<string, unknown>, terminal: Termin
   } finally {
     interrupts.dispose()
   }
+}
+
+/** What comes from a pipe goes into one. */
+function defaultOutput(input: string): string {
+  return input === '-' ? '-' : `${plainName(input)}.written.jsonl`
 }
 
 function countOf(text: unknown): number {

@@ -1,42 +1,19 @@
-// Entry of the command line: parses, runs, and turns usage errors and a closed pipe into exit codes.
-import { CommanderError } from 'commander'
-import { isHungUp } from './interrupt.js'
-import { buildProgram } from './program.js'
-import { exitCodes, openTerminal, printError } from './terminal.js'
+// Entry of the command line. Imports next to nothing, so that opening libtorch begins before the rest is read.
+import { openAhead } from '../native/ahead.js'
 
 /**
  * Runs the command line.
  * @param argv as process.argv: node, script, then the arguments
  */
 export async function main(argv: string[] = process.argv): Promise<void> {
-  process.stdout.on('error', leaveWhenNobodyReads)
-  process.stderr.on('error', leaveWhenNobodyReads)
-  const args = argv.slice(2)
-  try {
-    const program = await buildProgram(args)
-    if (args.length === 0) program.outputHelp()
-    else await program.parseAsync(args, { from: 'user' })
-  } catch (error) {
-    if (error instanceof CommanderError) {
-      process.exitCode = error.exitCode === 0 ? exitCodes.done : exitCodes.usage
-      return
-    }
-    printError(openTerminal({ color: !args.includes('--no-color') }), error)
-    process.exitCode = exitCodes.failed
-  } finally {
-    // A read that nobody waits for any more would keep the process alive until the pipe says something.
-    process.stdin.destroy()
-    // Everything is saved. Node's own way out would restore the terminal's modes, and aborts when there is none.
-    if (isHungUp()) process.kill(process.pid, 'SIGHUP')
-  }
+  if (willCompute(argv.slice(2))) openAhead()
+  const { run } = await import('./run.js')
+  await run(argv)
 }
 
-/**
- * `bt-native ... | head` closes our stdout: nothing more is to be said. Of a command under way that is the end, with the
- * exit code that runCommand() set. A terminal that was closed (EIO) lets the command save what it has.
- */
-function leaveWhenNobodyReads(error: NodeJS.ErrnoException): void {
-  if (error.code === 'EIO') return
-  if (error.code !== 'EPIPE') throw error
-  process.exit()
+/** Whether libtorch will be wanted, and the one that is taken by default. */
+function willCompute(args: string[]): boolean {
+  const others = ['-h', '--help', '--device', '--config']
+  const has = (flag: string) => args.some((arg) => arg === flag || arg.startsWith(`${flag}=`))
+  return ['train', 'generate'].includes(args[0] ?? '') && args.length > 1 && !others.some(has)
 }

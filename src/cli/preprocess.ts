@@ -22,7 +22,7 @@ export function addPreprocess(program: Command): void {
     )
     .optionsGroup('Data:')
     .requiredOption('--input <files...>', 'data sets, each of any format below; "-" is stdin')
-    .requiredOption('--output <file>', 'JSONL to write')
+    .option('--output <file>', 'JSONL to write (default: NAME.rows.jsonl here, after the first input)')
     .addOption(
       new Option('--columns <map>', 'which column holds what: instruction=a,response=b').argParser(parseColumns),
     )
@@ -116,11 +116,17 @@ async function preprocessCommand(flags: Flags, terminal: Terminal): Promise<void
     })
     terminal.endProgress(false)
     for (const warning of report.warnings) terminal.warn(warning)
-    terminal.event({ event: 'preprocessed', ...report })
-    if (!terminal.json) terminal.result(reportLines(report, terminal).join('\n'))
+    terminal.event({ event: report.alreadyDone ? 'already-finished' : 'preprocessed', ...report })
+    if (report.alreadyDone) reportDone(report, terminal)
+    else if (!terminal.json) terminal.result(reportLines(report, terminal).join('\n'))
   } finally {
     interrupts.dispose()
   }
+}
+
+function reportDone({ outputs, train }: PreprocessReport, terminal: Terminal): void {
+  terminal.info(`${outputs.train} is finished already: ${plural(train, 'row')}. --force starts over.`)
+  terminal.info(nextLine(outputs))
 }
 
 function reportLines(report: PreprocessReport, terminal: Terminal): string[] {

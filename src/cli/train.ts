@@ -1,7 +1,6 @@
 // `bt-native train`: flags and config file in, events as lines out.
 import { type Command, Option } from 'commander'
 import { resolveOptions } from '../fields.js'
-import { readConfig } from '../train/config.js'
 import type { StepEvent, TrainEvent, TrainSummary } from '../train/events.js'
 import { type TrainInput, trainFields, trainSchema } from '../train/options.js'
 import { packageVersion } from '../version.js'
@@ -34,7 +33,7 @@ Examples:
 
 async function trainCommand(parsed: Record<string, unknown>, terminal: Terminal): Promise<number> {
   const given = givenOptions<TrainInput>(parsed, trainFields)
-  const config = typeof parsed.config === 'string' ? await readConfig(parsed.config) : undefined
+  const config = typeof parsed.config === 'string' ? await readOptions(parsed.config) : undefined
   const options = resolveOptions(trainSchema, given, config, flagOf)
   const { train } = await import('../train/run.js')
 
@@ -63,6 +62,12 @@ async function trainCommand(parsed: Record<string, unknown>, terminal: Terminal)
   }
   if (interrupted) terminal.info(`resume: ${resumeLine(begun)}`)
   return interrupted ? exitCodes.interrupted : exitCodes.done
+}
+
+/** The YAML library is read in for this alone. */
+async function readOptions(path: string) {
+  const { readConfig } = await import('../train/config.js')
+  return readConfig(path)
 }
 
 function report(event: TrainEvent, terminal: Terminal): void {

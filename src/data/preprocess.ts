@@ -3,10 +3,20 @@ import { access, mkdir, realpath, stat } from 'node:fs/promises'
 import { dirname, extname } from 'node:path'
 import { BtError } from '../errors.js'
 import { writeAtomic, writeFileAtomic } from '../files.js'
+import { plainName } from '../paths.js'
 import type { OnProgress } from '../progress.js'
 import { inputName } from './bytes.js'
 import { Drops, type Malformed } from './drops.js'
 import { type FilterOptions, openFilter } from './filter.js'
+import {
+  finishedReport,
+  forgetFinished,
+  outputExists,
+  type Shaping,
+  stampInputs,
+  type Work,
+  writeFinished,
+} from './finished.js'
 import type { PairColumns } from './formats.js'
 import { type LengthSummary, Lengths } from './lengths.js'
 import { nothingLeft } from './load.js'
@@ -18,8 +28,11 @@ import type { DropCount } from './types.js'
 export interface PreprocessOptions extends FilterOptions {
   /** Files of any known format, each detected by itself; "-" is stdin. */
   inputs: string[]
-  /** JSONL file for the rows (the training side when `validation` is given). */
-  output: string
+  /**
+   * JSONL file for the rows (the training side when `validation` is given); by default "NAME.rows.jsonl" in the working
+   * folder, after the first input.
+   */
+  output?: string | undefined
   /** Share of instructions kept back for validation, 0 to below 1; 0 by default. */
   validation?: number | undefined
   /** File for them; by default "name.validation.jsonl" beside an output "name.jsonl". */
@@ -39,6 +52,8 @@ export interface PreprocessOptions extends FilterOptions {
 }
 
 export interface PreprocessReport {
+  /** The outputs were there already, made by the same call from the same inputs: nothing was done. */
+  alreadyDone?: true
   inputs: (InputSummary & { kept: number })[]
   /** Rows looked at: kept + dropped. */
   read: number
@@ -63,32 +78,76 @@ export interface PreprocessReport {
 
 /**
  * Writes clean {id, instruction, response, source, ...} rows in input order: the same inputs and options always give the
- * same bytes. Outputs appear whole or not at all.
- * @throws {BtError} as readRows; BT_USAGE for options that contradict each other, BT_OUTPUT_EXISTS without `force`,
- *   BT_DATA_EMPTY when no row is left (nothing is written then), BT_INTERRUPTED when `signal` aborts
+ * same bytes. Outputs appear whole or not at all. Where the same call has made them before, it does nothing.
+ * @throws {BtError} as readRows; BT_USAGE for options that contradict each other, BT_OUTPUT_EXISTS without `force` when
+ *   an output is there that other inputs or options made, BT_DATA_EMPTY when no row is left (nothing is written then),
+ *   BT_INTERRUPTED when `signal` aborts
  */
 export async function preprocess(options: PreprocessOptions): Promise<PreprocessReport> {
   const outputs = await checkOutputs(options)
-  const report = await writeRows(options, outputs).catch((error: unknown) => {
+  const { train, validation } = outputs
+  const rows = validation === undefined ? [train] : [train, validation]
+  const work: Work = { outputs: rows, inputs: await stampInputs(options.inputs), shaping: shapingOf(options) }
+  const done = options.force ? undefined : await finishedReport<PreprocessReport>(work)
+  if (done) {
+    if (outputs.report && !(await exists(outputs.report))) await writeReport(outputs.report, done)
+    return { ...done, outputs, alreadyDone: true }
+  }
+  if (outputs.report && !options.force && (await exists(outputs.report))) throw outputExists(outputs.report)
+  for (const path of Object.values(outputs)) await mkdir(dirname(path), { recursive: true })
+  const report = await writeRows(options, outputs, () => forgetFinished(work)).catch((error: unknown) => {
     if (!options.signal?.aborted) throw error
     throw new BtError('BT_INTERRUPTED', 'interrupted; nothing was written', { cause: error })
   })
-  if (outputs.report) await writeFileAtomic(outputs.report, `${JSON.stringify(report, null, 2)}\n`)
+  await writeFinished(work, report)
+  if (outputs.report) await writeReport(outputs.report, report)
   return report
+}
+
+async function writeReport(path: string, report: PreprocessReport): Promise<void> {
+  await writeFileAtomic(path, `${JSON.stringify(report, null, 2)}\n`)
+}
+
+/** Options that the rows are a function of, with their defaults. */
+function shapingOf(options: PreprocessOptions): Shaping {
+  const { singleTurn, allReplies, strict, lang, columns, validation, seed, nearDuplicates } = options
+  const { maxRank, minInstruction, maxInstruction, minResponse, maxResponse } = options
+  return {
+    singleTurn: singleTurn === true,
+    allReplies: allReplies === true,
+    strict: strict === true,
+    lang,
+    columns,
+    maxRank,
+    minInstruction,
+    maxInstruction,
+    minResponse,
+    maxResponse,
+    nearDuplicates: nearDuplicates ?? 0.85,
+    validation: validation ?? 0,
+    seed: validation ? (seed ?? 0) : undefined,
+  }
 }
 
 type Outputs = PreprocessReport['outputs']
 
-async function writeRows(options: PreprocessOptions, outputs: Outputs): Promise<PreprocessReport> {
+/** @param beforeReplacing called when all rows are written and before the first output takes its name */
+async function writeRows(
+  options: PreprocessOptions,
+  outputs: Outputs,
+  beforeReplacing: () => Promise<void>,
+): Promise<PreprocessReport> {
   let report: PreprocessReport | undefined
   await writeAtomic(outputs.train, async (trainFile) => {
     const train = new RowWriter(trainFile)
     if (!outputs.validation) {
       report = await run(options, outputs, train)
+      await beforeReplacing()
       return
     }
     await writeAtomic(outputs.validation, async (file) => {
       report = await run(options, outputs, train, new RowWriter(file))
+      await beforeReplacing()
     })
   })
   return report!
@@ -173,8 +232,9 @@ async function totalBytes(paths: readonly string[]): Promise<number | undefined>
 
 /** Where everything goes, checked before any work is done. */
 async function checkOutputs(options: PreprocessOptions): Promise<Outputs> {
-  const { inputs, output, validation = 0, report } = options
+  const { inputs, validation = 0, report } = options
   if (inputs.length === 0) throw new BtError('BT_USAGE', 'no input file was given')
+  const output = options.output ?? `${plainName(inputs[0]!)}.rows.jsonl`
   if (inputs.filter((path) => path === '-').length > 1) throw new BtError('BT_USAGE', 'stdin can be read once only')
   checkFraction(validation)
   if (options.validationOutput && validation === 0) {
@@ -194,12 +254,6 @@ async function checkOutputs(options: PreprocessOptions): Promise<Outputs> {
     if (inputPaths.includes(await real(path))) {
       throw new BtError('BT_USAGE', `${path} is an input and an output at once`, { remedy: 'Name another --output.' })
     }
-    if (!options.force && (await exists(path))) {
-      throw new BtError('BT_OUTPUT_EXISTS', `${path} exists already`, {
-        remedy: 'Name another --output, or add --force to replace it.',
-      })
-    }
-    await mkdir(dirname(path), { recursive: true })
   }
   requireJsonl(outputs.train)
   if (outputs.validation) requireJsonl(outputs.validation)

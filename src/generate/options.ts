@@ -27,7 +27,11 @@ export const generateFields = {
   limit: field({ group: 'Rows:', value: '<n>' }, count.optional().describe('stop after so many rows of the input')),
   output: field(
     { group: 'Rows:', value: '<file>' },
-    z.string().min(1).optional().describe('.jsonl or .json; - writes JSONL to a pipe'),
+    z
+      .string()
+      .min(1)
+      .optional()
+      .describe('.jsonl or .json; - writes JSONL to a pipe; INPUT.written.jsonl if not given'),
   ),
   force: field({ group: 'Rows:' }, z.boolean().default(false).describe('start over where the output holds rows')),
   temperature: field(

@@ -3,6 +3,7 @@ import { checkFile } from '../data/bytes.js'
 import type { DropCount } from '../data/types.js'
 import { BtError } from '../errors.js'
 import { resolveOptions } from '../fields.js'
+import { openAhead } from '../native/ahead.js'
 import type { OnProgress } from '../progress.js'
 import type { TemplateDescription } from '../text/types.js'
 import { packageVersion } from '../version.js'
@@ -49,6 +50,7 @@ export async function* generate(
   control: GenerateControl = {},
 ): AsyncGenerator<GeneratedRow, GenerateSummary> {
   const options = resolveOptions(generateSchema, input)
+  openAhead({ device: options.device })
   const located = await locate(options, control)
   if (options.input !== '-') await checkFile(options.input)
   const outputOptions = {

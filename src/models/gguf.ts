@@ -9,7 +9,8 @@ import { type Metadata, optional } from './gguf-metadata.js'
 import { tokenizerFromGguf } from './gguf-tokenizer.js'
 import { elementsOf, storedBytes } from './layout.js'
 import { assembleSource } from './source.js'
-import type { ModelSource } from './types.js'
+import { cachedSource } from './source-cache.js'
+import type { ModelSource, UnnamedSource } from './types.js'
 
 /** ggml_type -> name, for the types that can be read. */
 const ggmlTypes: Readonly<Record<number, StoredType>> = {
@@ -63,6 +64,12 @@ export interface GgufOptions {
  */
 export async function openGguf(path: string, options: GgufOptions = {}): Promise<ModelSource> {
   const file = resolve(path)
+  const source = await cachedSource(file, () => readSource(file))
+  const name = options.name ?? basename(file).replace(/\.gguf$/i, '')
+  return { ...source, name, reference: options.reference ?? path }
+}
+
+async function readSource(file: string): Promise<UnnamedSource> {
   const header = await readHeader(file)
   return naming(file, async () => {
     const { metadata, infos } = header
@@ -75,8 +82,6 @@ export async function openGguf(path: string, options: GgufOptions = {}): Promise
       ropeFactors: await readRopeFactors(file, header),
     })
     return assembleSource({
-      name: options.name ?? basename(file).replace(/\.gguf$/i, ''),
-      reference: options.reference ?? path,
       path: file,
       format: 'gguf',
       config,

@@ -32,9 +32,7 @@ export async function openFolder(path: string, options: FolderOptions = {}): Pro
   if (hf === undefined) throw await notAModel(folder)
   const config = configFromHf(configPath, hf)
   const files = await weightFiles(folder)
-  return assembleSource({
-    name: options.name ?? basename(folder),
-    reference: options.reference ?? path,
+  const source = await assembleSource({
     path: folder,
     format: 'safetensors',
     config,
@@ -42,6 +40,7 @@ export async function openFolder(path: string, options: FolderOptions = {}): Pro
     tensors: await tensorTable(files),
     tokenizer: await readHfTokenizer(folder, hf),
   })
+  return { ...source, name: options.name ?? basename(folder), reference: options.reference ?? path }
 }
 
 async function notAModel(folder: string): Promise<BtError> {

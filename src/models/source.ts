@@ -4,11 +4,9 @@ import { type FileHandle, open } from 'node:fs/promises'
 import type { ModelConfig, TensorEntry } from '../../binding.js'
 import { sha256 } from '../files.js'
 import { checkTensors, elementsOf } from './layout.js'
-import type { ModelSource, TokenizerSource } from './types.js'
+import type { ModelSource, TokenizerSource, UnnamedSource } from './types.js'
 
 export interface SourceParts {
-  name: string
-  reference: string
   path: string
   format: ModelSource['format']
   config: ModelConfig
@@ -21,7 +19,7 @@ export interface SourceParts {
  * Checks the tensors against the configuration and adds hash and size.
  * @throws {BtError} BT_TENSOR_UNKNOWN, BT_TENSOR_MISSING, BT_TENSOR_SHAPE
  */
-export async function assembleSource(parts: SourceParts): Promise<ModelSource> {
+export async function assembleSource(parts: SourceParts): Promise<UnnamedSource> {
   const tensors = checkTensors(parts.path, parts.config, parts.tensors)
   return {
     ...parts,

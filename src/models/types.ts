@@ -24,6 +24,9 @@ export interface ModelSource {
   parameters: number
 }
 
+/** A source without what the caller calls it. */
+export type UnnamedSource = Omit<ModelSource, 'name' | 'reference'>
+
 /** What a tokenizer is made from. */
 export interface TokenizerSource {
   /** Content of a Hugging Face tokenizer.json. */

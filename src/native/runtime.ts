@@ -2,6 +2,7 @@
 // Nothing is loaded before the first call.
 import type { Core, CoreInfo, Dtype, Runtime } from '../../binding.js'
 import { BtError } from '../errors.js'
+import { openedAhead } from './ahead.js'
 import { asBtError, type LoadOptions, loadCore, loadLoader, native } from './load.js'
 
 export type * from '../../binding.js'
@@ -23,6 +24,7 @@ export type OpenRuntime = Runtime & AsyncDisposable & { readonly device: 'cpu' |
  * @throws {BtError} what loadCore() throws, BT_CUDA when 'cuda' is asked for and no device answers, BT_ARGUMENT
  */
 export async function openRuntime(options: RuntimeOptions = {}): Promise<OpenRuntime> {
+  await openedAhead()
   const { core } = loadCore(options)
   const device = chooseDevice(core, options.device ?? 'auto')
   const runtime = native(() =>

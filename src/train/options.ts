@@ -2,7 +2,8 @@
 // are all made from this table. Reading flags and files is in cli/flags.ts and config.ts.
 import { z } from 'zod'
 import type { TargetModule } from '../../binding.js'
-import { field, objectOf } from '../fields.js'
+import { field, objectOf, resolveOptions } from '../fields.js'
+import { plainName } from '../paths.js'
 
 export const targetModules = [
   'q_proj',
@@ -64,7 +65,11 @@ export const trainFields = {
   ),
   output: field(
     { group: 'Output:', value: '<folder>' },
-    z.string().min(1).describe('where adapter, checkpoints and metrics go'),
+    z
+      .string()
+      .min(1)
+      .optional()
+      .describe('where adapter, checkpoints and metrics go; runs/TASK-MODEL-DATA if not given'),
   ),
   saveEvery: field(
     { group: 'Output:', value: '<steps>' },
@@ -174,10 +179,20 @@ export const trainFields = {
 /** Options of a run; unknown keys are refused. */
 export const trainSchema = objectOf(trainFields).meta({ title: 'Options of bt-native train' })
 
-/** As a caller writes them: only model, data and output are needed. */
+/** As a caller writes them: only model and data are needed. */
 export type TrainInput = z.input<typeof trainSchema>
 /** With every default filled in. */
-export type TrainOptions = z.output<typeof trainSchema>
+export type TrainOptions = z.output<typeof trainSchema> & { output: string }
+
+/**
+ * Fills in what is not given.
+ * @throws {BtError} BT_USAGE for a wrong value
+ */
+export function completeOptions(input: TrainInput): TrainOptions {
+  const options = resolveOptions(trainSchema, input)
+  const { task, model, data } = options
+  return { ...options, output: options.output ?? `runs/${task}-${plainName(model)}-${plainName(data)}` }
+}
 
 /** Options that shape the trained weights, in the table's order. */
 export const resultOptions = (Object.keys(trainFields) as (keyof TrainOptions)[]).filter(

@@ -10,15 +10,14 @@ import { BtError, hasCode } from '../errors.js'
 import { openModel } from '../models/open.js'
 import type { ModelSource } from '../models/types.js'
 import type { OnProgress } from '../progress.js'
-import { makeTemplate } from '../text/template.js'
-import { openTokenizer } from '../text/tokenizer.js'
-import type { EncodedRow, PromptTemplate } from '../text/types.js'
+import type { EncodedRow, PromptTemplate, TemplateDescription } from '../text/types.js'
 import type { RowCounts } from './events.js'
 import type { TrainOptions } from './options.js'
 import { dataHash, type RunIdentity } from './record.js'
+import { type EncodedRows, openRowCache } from './row-cache.js'
 
 /** Rows before they are tokens. */
-export interface RowSet {
+interface RowSet {
   train: DataRow[]
   validation: DataRow[]
   dropped: DropCount[]
@@ -26,9 +25,10 @@ export interface RowSet {
 
 export interface Prepared {
   source: ModelSource
-  template: PromptTemplate
-  rows: RowSet
+  template: TemplateDescription
   identity: RunIdentity
+  /** Token ids of all rows: as they were kept of an earlier run, or encoded now. */
+  encode(control: PrepareControl): Promise<EncodedRows>
 }
 
 export interface PrepareControl {
@@ -37,26 +37,50 @@ export interface PrepareControl {
 }
 
 /**
- * Locates the model, compiles the template and reads the rows.
+ * Locates the model, compiles the template and reads the rows; where a run before has encoded the very rows, neither
+ * tokenizer nor texts are opened.
  * @throws {BtError} BT_USAGE for rows longer than the model's positions; what openModel, makeTemplate and loadPairs throw
  */
 export async function prepare(options: TrainOptions, control: PrepareControl): Promise<Prepared> {
   const columns = options.columns === undefined ? undefined : parseColumns(options.columns)
   const source = await openModel(options.model, control)
   refuseTooLong(source, options.maxTokens)
-  const tokenizer = await openTokenizer(source.tokenizer)
-  const { ask, form } = options
-  const template = await makeTemplate(options.task, tokenizer, source.tokenizer, { ask, form })
-  const rows = await readRows(options, { columns, signal: control.signal })
-  const { name, reference, hash, parameters } = source
-  const identity = {
-    options,
-    // A relative path would mean something else to who reads the adapter from another folder.
-    model: { name, reference: existsSync(reference) ? resolve(reference) : reference, hash, parameters },
-    template: template.describe(),
-    data: dataHash(rows.train, rows.validation),
+  const cache = await openRowCache(options, source)
+  const kept = await cache?.read()
+  if (kept) {
+    const identity = identityOf(options, source, kept)
+    return { source, template: kept.template, identity, encode: async () => kept.rows }
   }
-  return { source, template, rows, identity }
+  const template = await openTemplate(options, source)
+  const rows = await readRows(options, { columns, signal: control.signal })
+  const texts = { template: template.describe(), data: dataHash(rows.train, rows.validation) }
+  return {
+    source,
+    template: texts.template,
+    identity: identityOf(options, source, texts),
+    async encode(progress) {
+      const encoded = await encodeRows(rows, template, options.maxTokens, progress)
+      await cache?.write({ rows: encoded, ...texts })
+      return encoded
+    },
+  }
+}
+
+/** The tokenizer's library is read in for this alone. */
+async function openTemplate({ task, ask, form }: TrainOptions, source: ModelSource): Promise<PromptTemplate> {
+  const { openTokenizer } = await import('../text/tokenizer.js')
+  const { makeTemplate } = await import('../text/template.js')
+  return makeTemplate(task, await openTokenizer(source.tokenizer), source.tokenizer, { ask, form })
+}
+
+function identityOf(
+  options: TrainOptions,
+  { name, reference, hash, parameters }: ModelSource,
+  texts: Pick<RunIdentity, 'template' | 'data'>,
+): RunIdentity {
+  // A relative path would mean something else to who reads the adapter from another folder.
+  const model = { name, reference: existsSync(reference) ? resolve(reference) : reference, hash, parameters }
+  return { options, model, template: texts.template, data: texts.data }
 }
 
 function refuseTooLong({ name, config: { maxPositions } }: ModelSource, maxTokens: number): void {
@@ -80,12 +104,6 @@ async function readRows(options: TrainOptions, how: LoadOptions): Promise<RowSet
   return { train: rows, validation: validation.rows, dropped: [...dropped, ...validation.dropped] }
 }
 
-export interface EncodedRows {
-  train: EncodedRow[]
-  validation: EncodedRow[]
-  counts: RowCounts
-}
-
 /** Rows encoded between two reports. */
 const rowsPerReport = 512
 
@@ -93,8 +111,9 @@ const rowsPerReport = 512
  * Token ids of all rows. Rows whose target alone does not fit are left out and listed; cut contexts are counted.
  * @throws {BtError} BT_DATA_EMPTY when no row is left to train on
  */
-export async function encodeRows(
-  { rows, template }: Prepared,
+async function encodeRows(
+  rows: RowSet,
+  template: PromptTemplate,
   maxTokens: number,
   control: PrepareControl,
 ): Promise<EncodedRows> {

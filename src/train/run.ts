@@ -4,17 +4,17 @@ import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Model } from '../../binding.js'
 import { BtError } from '../errors.js'
-import { resolveOptions } from '../fields.js'
 import { lockPath } from '../generate/lock.js'
 import { type Machine, openMachine } from '../generate/machine.js'
+import { openAhead } from '../native/ahead.js'
 import type { OnProgress } from '../progress.js'
 import { packageVersion } from '../version.js'
 import { latestCheckpoint } from './checkpoint.js'
 import type { TrainEvent, TrainSummary } from './events.js'
 import { openMetrics } from './metrics.js'
-import { type TrainInput, type TrainOptions, trainSchema } from './options.js'
+import { completeOptions, type TrainInput, type TrainOptions } from './options.js'
 import { planRun } from './plan.js'
-import { type EncodedRows, encodeRows, type Prepared, prepare } from './prepare.js'
+import { type Prepared, prepare } from './prepare.js'
 import {
   checkIdentity,
   type RunIdentity,
@@ -25,6 +25,7 @@ import {
   runLock,
   writeRecord,
 } from './record.js'
+import type { EncodedRows } from './row-cache.js'
 import { handOver, makeStep, type Sitting, saveCheckpoint, summarize, validate } from './sitting.js'
 import { readState, type SavedState, startStanding } from './state.js'
 
@@ -52,7 +53,8 @@ export async function* train(
   input: TrainInput,
   control: TrainControl = {},
 ): AsyncGenerator<TrainEvent, TrainSummary | undefined> {
-  const options = resolveOptions(trainSchema, input)
+  const options = completeOptions(input)
+  openAhead({ device: options.device })
   const prepared = await prepare(options, control)
   await mkdir(options.output, { recursive: true })
   const lock = await lockPath(join(options.output, runLock), options.output)
@@ -86,6 +88,8 @@ async function* onMachine(
   old: RunRecord | undefined,
   control: TrainControl,
 ): AsyncGenerator<TrainEvent, TrainSummary | undefined> {
+  const encoding = prepared.encode(control)
+  encoding.catch(() => undefined) // awaited below, unless the machine fails first
   const machine = await openMachine(options)
   const leave = () => machine.runtime.abort()
   control.abort?.addEventListener('abort', leave)
@@ -93,7 +97,7 @@ async function* onMachine(
     const { device, precision, threads, detail } = machine
     yield { type: 'machine', device, precision, threads, detail }
     if (old) checkPrecision(options.output, old, machine)
-    return yield* sit(options, prepared, old, machine, control)
+    return yield* sit(options, { ...prepared, encoding }, old, machine, control)
   } finally {
     control.abort?.removeEventListener('abort', leave)
     await machine.runtime.close()
@@ -110,7 +114,7 @@ function checkPrecision(folder: string, old: RunRecord, { precision }: Machine):
 /** Loads, announces, and works through the steps that are left. */
 async function* sit(
   options: TrainOptions,
-  prepared: Prepared,
+  prepared: Prepared & { encoding: Promise<EncodedRows> },
   old: RunRecord | undefined,
   machine: Machine,
   control: TrainControl,
@@ -122,10 +126,10 @@ async function* sit(
   const loadSeconds = (performance.now() - startedAt) / 1000
   yield { type: 'model', name, layers: config.layers, parameters, dtype: machine.dtype, seconds: loadSeconds }
 
-  const encoded = await encodeRows(prepared, options.maxTokens, control)
+  const encoded = await prepared.encoding
   const seconds = (performance.now() - startedAt) / 1000 - loadSeconds
   yield { type: 'data', file: options.data, seconds, ...encoded.counts }
-  yield { type: 'template', ...template.describe() }
+  yield { type: 'template', ...template }
 
   const checkpoint = old && (await latestCheckpoint(options.output))
   const saved = checkpoint && (await readState(checkpoint.folder))
@@ -174,6 +178,7 @@ async function* work(sitting: Sitting, control: TrainControl): AsyncGenerator<Tr
     // runtime.abort() ends the call under way; between two calls there was none.
     if (control.abort?.aborted) throw new BtError('BT_ABORTED', `stopped after step ${standing.step}`)
     if (control.signal?.aborted) {
+      if (standing.step === 0) throw control.signal.reason // there is nothing to save
       const { step, folder } = await saveCheckpoint(sitting)
       yield { type: 'interrupted', step, steps: plan.steps, checkpoint: folder }
       return undefined

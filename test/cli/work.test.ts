@@ -1,5 +1,5 @@
 import type { ChildProcess } from 'node:child_process'
-import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
@@ -141,4 +141,35 @@ test('a reader that leaves in the midst of the rows is told from success', async
     onOutput: (text, child) => text.includes('"finish"') && child.stdout!.destroy(),
   })
   expect(left.code).toBe(141)
+})
+
+test('commands with their inputs named alone put what they make into the working folder, and know it again', async () => {
+  const cwd = await mkdtemp(join(folder, 'here-'))
+  const say = async (...args: string[]) => {
+    const { code, stdout, stderr } = await runCli(args, { cwd })
+    return { code, text: stdout + stderr }
+  }
+  const data = await writeRows(join(cwd, 'seed.jsonl'), tinyPairs(12))
+  const preprocess = ['preprocess', '--input', data, '--near-duplicates', 'off']
+  const train = ['train', '--model', trainArgs[2]!, '--data', 'seed.rows.jsonl', ...machine, '--epochs', '1']
+  const generate = ['generate', '--adapter', 'runs/backward-model-seed.rows', '--input', data, ...machine]
+  for (const [args, made] of [
+    [preprocess, 'seed.rows.jsonl'],
+    [train, 'runs/backward-model-seed.rows'],
+    [[...generate, '--max-new-tokens', '3'], 'seed.written.jsonl'],
+  ] as const) {
+    expect(await say(...args)).toMatchObject({ code: 0, text: expect.stringContaining(made) })
+    expect(await say(...args)).toMatchObject({
+      code: 0,
+      text: expect.stringMatching(new RegExp(`^${made} is finished already`, 'm')),
+    })
+  }
+  expect((await readdir(cwd)).sort()).toEqual([
+    'runs',
+    'seed.jsonl',
+    'seed.rows.jsonl',
+    'seed.rows.jsonl.meta.json',
+    'seed.written.jsonl',
+    'seed.written.jsonl.meta.json',
+  ])
 })

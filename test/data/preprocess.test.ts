@@ -1,4 +1,4 @@
-import { readdir, readFile } from 'node:fs/promises'
+import { appendFile, readdir, readFile, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { type PreprocessOptions, preprocess } from '../../src/data/preprocess.js'
@@ -293,5 +293,56 @@ describe('real data', () => {
     const again = await readAll(output)
     expect(pairs(again.rows)).toEqual(rows.map(({ instruction, response }) => [instruction, response]))
     expect(again.rows.map(({ row: one }) => one.id)).toEqual(rows.map(({ id }) => id))
+  })
+})
+
+describe('run again', () => {
+  const again = async (input: string, more: Partial<PreprocessOptions> = {}) => {
+    const folder = await folderWith()
+    const options: PreprocessOptions = { inputs: [input], output: join(folder, 'out.jsonl'), nearDuplicates: false }
+    const first = await preprocess({ ...options, ...more })
+    return {
+      folder,
+      first,
+      run: (other: Partial<PreprocessOptions> = {}) => preprocess({ ...options, ...more, ...other }),
+    }
+  }
+  const five = () => fileWith('in.jsonl', jsonl([1, 2, 3, 4, 5].map((index) => row(index))))
+
+  test('on a finished output it does nothing, and gives the same report', async () => {
+    const { folder, first, run } = await again(await five(), { validation: 0.4 })
+    const before = await stat(join(folder, 'out.jsonl'))
+    const report = join(folder, 'report.json')
+    expect(await run({ report })).toEqual({ ...first, outputs: { ...first.outputs, report }, alreadyDone: true })
+    expect((await stat(join(folder, 'out.jsonl'))).mtimeMs).toBe(before.mtimeMs)
+    expect(JSON.parse(await readFile(report, 'utf8'))).toEqual(JSON.parse(JSON.stringify(first)))
+    expect((await run({ force: true })).alreadyDone).toBeUndefined()
+  })
+
+  test('with other options or inputs it says what differs and touches nothing', async () => {
+    const input = await five()
+    const { folder, run } = await again(input)
+    const refused = (other: Partial<PreprocessOptions>) =>
+      expect(run(other)).rejects.toMatchObject({ code: 'BT_OUTPUT_EXISTS', remedy: expect.stringContaining('--force') })
+    await refused({ minResponse: 3 })
+    await expect(run({ singleTurn: true, minResponse: 3 })).rejects.toThrow(
+      `${join(folder, 'out.jsonl')} exists already: it was made with singleTurn false, not true; minResponse not set, not 3`,
+    )
+    await expect(run({ inputs: [fixture('lima.jsonl')] })).rejects.toThrow(
+      `input ${input}, not ${fixture('lima.jsonl')}`,
+    )
+    await expect(run({ validation: 0.4 })).rejects.toThrow('out.validation.jsonl does not')
+    await appendFile(input, '\n')
+    await expect(run()).rejects.toThrow(`another content of ${input}`)
+    expect((await run({ force: true })).kept).toBe(5)
+    expect((await run()).alreadyDone).toBe(true)
+  })
+
+  test('it does not take rows that were edited since for its own, nor rows without a record', async () => {
+    const { folder, run } = await again(await five())
+    await appendFile(join(folder, 'out.jsonl'), '{}\n')
+    await expect(run()).rejects.toThrow('it was changed since it was made')
+    await rm(join(folder, 'out.jsonl.meta.json'))
+    await expect(run()).rejects.toThrow(/out\.jsonl exists already$/)
   })
 })

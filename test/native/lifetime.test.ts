@@ -7,6 +7,10 @@ describe('side by side', () => {
     expect(await runScenario('severalRuntimes')).toMatchObject({ code: 0, signal: null, stdout: 'done\n' })
   })
 
+  test('libtorch opened on another thread computes, and the process ends', async () => {
+    expect(await runScenario('openAhead')).toMatchObject({ code: 0, signal: null, stdout: 'done\n', stderr: '' })
+  })
+
   test('worker_threads open, leave and are terminated in mid-step while the main thread trains', async () => {
     expect(await runScenario('workerThreads')).toMatchObject({ code: 0, signal: null, stdout: 'done\n' })
   })
@@ -27,6 +31,15 @@ describe('the end of the process', () => {
 
   test('process.exit() while a worker_threads thread is in mid-step keeps its code', async () => {
     expect(await runScenario('processExitFromWorker')).toMatchObject({ code: 5, signal: null, stderr: '' })
+  })
+
+  test('process.exit() while libtorch is being opened on another thread keeps its code', async () => {
+    expect(await runScenario('exitWhileOpening')).toMatchObject({
+      code: 3,
+      signal: null,
+      stdout: 'going\n',
+      stderr: '',
+    })
   })
 
   test('process.exit() with an idle runtime keeps its code', async () => {

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { afterEach, expect, test, vi } from 'vitest'
 import { BtError } from '../../src/errors.js'
+import { openAhead, openedAhead } from '../../src/native/ahead.js'
 import { findLibtorch } from '../../src/native/find.js'
 import { addonPath, coreMinors, loadCore, loadedCore, loadLoader } from '../../src/native/load.js'
 import { openRuntime } from '../../src/native/runtime.js'
@@ -77,6 +78,19 @@ test("a library that does not open: the linker's own words", () => {
   expect(error).toMatchObject({ code: 'BT_LIBRARY' })
   expect(error.message).toMatch(/libc10\.so: (file too short|invalid ELF header)/)
   expect(error.remedy).toContain(libtorch)
+})
+
+test('opening ahead leaves what is wrong to whoever needs it', async () => {
+  vi.stubEnv('BT_NATIVE_CACHE', folder({}))
+  for (const name of ['VIRTUAL_ENV', 'CONDA_PREFIX', 'LIBTORCH']) vi.stubEnv(name, '')
+  openAhead() // finds nothing
+  vi.stubEnv('BT_NATIVE_LIBTORCH', folder({ 'torch/lib/libtorch_cpu.so': 'text', 'torch/lib/libc10.so': 'text' }))
+  openAhead() // finds something that does not open
+  await openedAhead()
+  await expect(openRuntime({ device: 'cpu' })).rejects.toMatchObject({ code: 'BT_LIBRARY' })
+  const { loader } = loadLoader()
+  await expect(loader.openLibrariesAhead(['/nonexistent/libc10.so'])).rejects.toMatchObject({ code: 'BT_LIBRARY' })
+  expect(() => loader.openLibrariesAhead(['libc10.so'])).toThrow(/expected a path/)
 })
 
 test('the loader refuses what is no path, and libraries that are not libtorch', () => {

@@ -6,6 +6,12 @@ import { isMainThread, parentPort, Worker, workerData } from 'node:worker_thread
 
 const setup = JSON.parse(process.env.BT_TEST_SETUP)
 const loader = createRequire(import.meta.url)(setup.addon)
+if (process.argv[2] === 'exitWhileOpening') {
+  loader.openLibrariesAhead(setup.libraries)
+  console.log('going')
+  process.exit(3)
+}
+if (process.argv[2] === 'openAhead') await Promise.all([1, 2].map(() => loader.openLibrariesAhead(setup.libraries)))
 loader.openLibraries(setup.libraries)
 const core = loader.openCore(setup.core)
 const batch = Object.fromEntries(setup.batch.map(([key, values]) => [key, Int32Array.from(values)]))
@@ -46,6 +52,13 @@ const scenarios = {
     if (new Set(all.map((list) => JSON.stringify(list.map((loss) => loss.toFixed(5))))).size !== 1) {
       throw new Error(`the runtimes differ: ${JSON.stringify(all)}`)
     }
+    console.log('done')
+  },
+
+  async openAhead() {
+    const runtime = open(2)
+    await losses(runtime)
+    await runtime.close()
     console.log('done')
   },
 

@@ -82,8 +82,8 @@ describe('options', () => {
   })
 
   test('a missing one is named as the caller writes it', () => {
-    expect(() => resolveOptions({ model: 'm', data: 'd' }, undefined, (name) => `--${name}`)).toThrow(
-      expect.objectContaining({ code: 'BT_USAGE', message: '--output is missing' }),
+    expect(() => resolveOptions({ model: 'm' }, undefined, (name) => `--${name}`)).toThrow(
+      expect.objectContaining({ code: 'BT_USAGE', message: '--data is missing' }),
     )
   })
 

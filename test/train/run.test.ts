@@ -21,7 +21,7 @@ beforeAll(async () => {
 })
 afterAll(() => rm(folder, { recursive: true, force: true }))
 
-function optionsFor(more: Partial<TrainInput> = {}): TrainInput {
+function optionsFor(more: Partial<TrainInput> = {}): TrainInput & { output: string } {
   const output = join(folder, `out-${outputs++}`)
   const small = { epochs: 2, batchSize: 4, gradAccumSteps: 2, learningRate: 0.01, validation: 0.2, threads: 1 }
   return { model, data, output, precision: 'fp32', device: 'cpu', ...small, ...more }

@@ -1,0 +1,115 @@
+// Token ids of a run's rows, kept: a second run on the same data needs neither the texts nor the tokenizer. An entry is
+// found by everything that the ids are a function of.
+import { stat } from 'node:fs/promises'
+import { type Cache, cacheKey, codeStamp, readEntry, writeEntry } from '../cache.js'
+import { sha256File } from '../files.js'
+import type { ModelSource } from '../models/types.js'
+import type { EncodedRow, TemplateDescription } from '../text/types.js'
+import type { RowCounts } from './events.js'
+import type { TrainOptions } from './options.js'
+
+export interface EncodedRows {
+  train: EncodedRow[]
+  validation: EncodedRow[]
+  counts: RowCounts
+}
+
+/** What an entry holds. */
+export interface KeptRows {
+  rows: EncodedRows
+  template: TemplateDescription
+  /** As RunIdentity's `data`. */
+  data: string
+}
+
+export interface RowCache {
+  read(): Promise<KeptRows | undefined>
+  /** Keeps the rows, unless a file was changed since the cache was opened. */
+  write(kept: KeptRows): Promise<void>
+}
+
+/** Four bytes a token: some fifty data sets of the size that one trains on. */
+const rowFiles: Cache = { name: 'rows', maxBytes: 1_000_000_000, maxEntries: 256 }
+
+/** Undefined where the rows come from something that can be read once: a pipe. */
+export async function openRowCache(options: TrainOptions, source: ModelSource): Promise<RowCache | undefined> {
+  const paths = [options.data, options.validationData].filter((path) => path !== undefined)
+  const stamps = await stampsOf(paths)
+  if (!stamps) return undefined
+  const { task, ask, form, maxTokens, validation, columns } = options
+  const shaping = [task, ask ?? null, form ?? null, maxTokens, validation, columns ?? null]
+  // Paths stand in the places of rows that were left out.
+  const files = await Promise.all(paths.map(async (path) => [path, await sha256File(path)]))
+  const key = cacheKey([codeStamp('data', 'text', 'train'), source.hash, shaping, files])
+  return {
+    async read() {
+      const bytes = await readEntry(rowFiles, key)
+      return bytes && decode(bytes)
+    },
+    async write(kept) {
+      if ((await stampsOf(paths)) === stamps) await writeEntry(rowFiles, key, encode(kept))
+    },
+  }
+}
+
+/** Tells whether files were changed meanwhile; undefined when one is no regular file. */
+async function stampsOf(paths: string[]): Promise<string | undefined> {
+  const found = await Promise.all(paths.map((path) => stat(path, { bigint: true }).catch(() => undefined)))
+  if (found.some((one) => !one?.isFile())) return undefined
+  return found.map((one) => [one!.ino, one!.size, one!.mtimeNs, one!.ctimeNs].join()).join(' ')
+}
+
+/** First line of an entry. */
+interface Head extends Omit<KeptRows, 'rows'> {
+  counts: RowCounts
+  train: number
+  validation: number
+  /** Tokens of all rows. */
+  tokens: number
+}
+
+/**
+ * A line of JSON, spaces to a multiple of four bytes, then four arrays of Int32: length, targetStart and cut of each row
+ * (training, then validation), and all tokens end to end.
+ */
+function encode({ rows: { train, validation, counts }, template, data }: KeptRows): Uint8Array[] {
+  const all = [...train, ...validation]
+  const tokens = all.reduce((sum, row) => sum + row.tokens.length, 0)
+  const head: Head = { template, data, counts, train: train.length, validation: validation.length, tokens }
+  const line = Buffer.from(`${JSON.stringify(head)}\n`)
+  const perRow = [
+    Int32Array.from(all, (row) => row.tokens.length),
+    Int32Array.from(all, (row) => row.targetStart),
+    Int32Array.from(all, (row) => row.cut),
+  ]
+  const joined = new Int32Array(tokens)
+  let at = 0
+  for (const row of all) {
+    joined.set(row.tokens, at)
+    at += row.tokens.length
+  }
+  const padding = Buffer.alloc(-line.length & 3, ' ')
+  return [line, padding, ...[...perRow, joined].map((array) => new Uint8Array(array.buffer))]
+}
+
+/** Rows are views of the entry's bytes. */
+function decode(bytes: Buffer): KeptRows {
+  const end = bytes.indexOf(10) + 1
+  const { template, data, counts, train, validation, tokens } = JSON.parse(bytes.toString('utf8', 0, end)) as Head
+  const rows = train + validation
+  let at = bytes.byteOffset + end + (-end & 3)
+  const take = (length: number) => {
+    const array = new Int32Array(bytes.buffer, at, length)
+    at += array.byteLength
+    return array
+  }
+  const [lengths, targetStarts, cuts] = [take(rows), take(rows), take(rows)]
+  const joined = take(tokens)
+  let start = 0
+  const all = Array.from(lengths, (length, row): EncodedRow => {
+    const own = joined.subarray(start, start + length)
+    start += length
+    return { tokens: own, targetStart: targetStarts[row]!, cut: cuts[row]! }
+  })
+  return { template, data, rows: { train: all.slice(0, train), validation: all.slice(train), counts } }
+}
