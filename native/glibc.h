@@ -7,6 +7,7 @@ __asm__(".symver dlopen, dlopen@GLIBC_2.2.5");  // 2.34 moved these into libc
 __asm__(".symver dlsym, dlsym@GLIBC_2.2.5");
 __asm__(".symver dlerror, dlerror@GLIBC_2.2.5");
 __asm__(".symver dlinfo, dlinfo@GLIBC_2.3.3");
+__asm__(".symver dladdr, dladdr@GLIBC_2.2.5");
 __asm__(".symver exp, exp@GLIBC_2.2.5");  // 2.29 dropped the error handling of System V
 __asm__(".symver log, log@GLIBC_2.2.5");
 __asm__(".symver pow, pow@GLIBC_2.2.5");

@@ -3,6 +3,7 @@ import { mkdir, stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { type Command, InvalidArgumentError, Option } from 'commander'
 import { BtError, hasCode } from '../errors.js'
+import type { PaceControl } from '../metrics/paced.js'
 import type { EvaluationColumns, EvaluationInput } from '../metrics/predictions.js'
 import type { Evaluation } from '../metrics/types.js'
 import type { Task } from '../text/types.js'
@@ -103,13 +104,24 @@ async function evaluateCommand(flags: Flags, terminal: Terminal): Promise<void> 
     await mkdir(dirname(path), { recursive: true })
   }
   const { readEvaluation } = await import('../metrics/predictions.js')
-  const { evaluate } = await import('../metrics/evaluate.js')
+  const { evaluateAsync } = await import('../metrics/evaluate.js')
   const prompt = await promptOf(flags)
   const input = await readEvaluation({ ...flags, task: prompt.task })
   reportInput(input, terminal)
-  const evaluation = evaluate(input.rows, { bootstrap: flags.bootstrap, seed: flags.seed, asks: prompt.asks })
+  const started = performance.now()
+  const control: PaceControl = {
+    onProgress: (progress) => {
+      if (performance.now() - started > quietFor) terminal.progress(progress)
+    },
+  }
+  const settings = { bootstrap: flags.bootstrap, seed: flags.seed, asks: prompt.asks }
+  const evaluation = await evaluateAsync(input.rows, settings, control)
+  terminal.endProgress(false)
   await report(evaluation, input, flags, terminal)
 }
+
+/** Milliseconds before progress is worth a line. */
+const quietFor = 2000
 
 async function refuseExisting(path: string): Promise<void> {
   try {

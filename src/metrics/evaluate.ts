@@ -1,10 +1,12 @@
 // The evaluation of written texts as a pure function of rows: metrics, controls, intervals, sources. Files and tables are
 // not read or drawn here.
+import type { Progress } from '../progress.js'
 import { type Columns, type FromSums, intervals, sumColumns } from './bootstrap.js'
 import { defaultConstant, defaultShuffles, derangement, firstWords } from './controls.js'
 import { distinct } from './distinct.js'
 import { LeakFinder } from './health.js'
 import { notesOn } from './notes.js'
+import { type PaceControl, paced } from './paced.js'
 import { pairMetrics, pairSize, scorePairs, type TokenizedText, tokenize } from './pair.js'
 import { textMetrics, textNumbers, textSize } from './text.js'
 import type {
@@ -18,6 +20,9 @@ import type {
   SourceEvaluation,
 } from './types.js'
 import { Vocabulary } from './words.js'
+
+/** Rows between two chances to do something else. */
+const rowsAPiece = 16
 
 const controlNames: ControlName[] = ['shuffled', 'constant', 'firstWords']
 
@@ -47,9 +52,28 @@ const wanted: Wanted[] = [
 /**
  * Scores written texts: against the true ones where rows have them, and by themselves.
  * Pure: equal rows and options give equal numbers. Time grows with rows times text length; 10,000 short pairs take
- * seconds.
+ * seconds, in which nothing else runs: evaluateAsync lets go in between.
  */
 export function evaluate(rows: readonly EvaluationRow[], options: EvaluateOptions = {}): Evaluation {
+  const steps = evaluationSteps(rows, options)
+  let step = steps.next()
+  while (!step.done) step = steps.next()
+  return step.value
+}
+
+/**
+ * The same in short pieces, with progress, and time for signals and other work between them.
+ * @throws the signal's reason
+ */
+export function evaluateAsync(
+  rows: readonly EvaluationRow[],
+  options: EvaluateOptions = {},
+  control: PaceControl = {},
+): Promise<Evaluation> {
+  return paced(evaluationSteps(rows, options), control)
+}
+
+function* evaluationSteps(rows: readonly EvaluationRow[], options: EvaluateOptions): Generator<Progress, Evaluation> {
   const referenced = rows.filter((row) => row.reference !== undefined).length
   const settings: Required<EvaluateOptions> = {
     bootstrap: options.bootstrap ?? 1000,
@@ -59,17 +83,40 @@ export function evaluate(rows: readonly EvaluationRow[], options: EvaluateOption
     asks: options.asks ?? [],
   }
   const columns: Columns = { data: new Float64Array(rows.length * width), width }
-  fillTexts(columns, rows, settings)
-  fillPairs(columns, rows, settings)
+  yield* fillTexts(columns, rows, settings)
+  yield* fillPairs(columns, rows, settings)
 
-  const all = Int32Array.from(rows.keys())
-  const metrics = measure(columns, rows, all, settings)
-  const sources = evaluateSources(columns, rows, settings)
-  return { rows: rows.length, referenced, metrics, sources, options: settings, notes: notesOn(rows, metrics) }
+  const sets = [Int32Array.from(rows.keys()), ...sourcesOf(rows).map(([, members]) => members)]
+  const measured: Measurements[] = []
+  for (const [index, chosen] of sets.entries()) {
+    for (const steps = measure(columns, rows, chosen, settings); ; ) {
+      const step = steps.next()
+      if (step.done) {
+        measured.push(step.value)
+        break
+      }
+      const done = index * settings.bootstrap + step.value
+      yield { label: 'resampling', done, total: sets.length * settings.bootstrap, unit: 'steps' }
+    }
+  }
+  const [metrics, ...bySource] = measured
+  const sources = sourcesOf(rows).map(([source, members], index) => sourceOf(source, members, rows, bySource[index]!))
+  return {
+    rows: rows.length,
+    referenced,
+    metrics: metrics!,
+    sources,
+    options: settings,
+    notes: notesOn(rows, metrics!),
+  }
 }
 
 /** Columns that a text gives by itself, for the written texts and the true ones. */
-function fillTexts(columns: Columns, rows: readonly EvaluationRow[], settings: Required<EvaluateOptions>): void {
+function* fillTexts(
+  columns: Columns,
+  rows: readonly EvaluationRow[],
+  settings: Required<EvaluateOptions>,
+): Generator<Progress> {
   const leaks = new LeakFinder(settings.asks)
   for (const [index, { prediction, reference, response, finish }] of rows.entries()) {
     const start = index * width
@@ -77,11 +124,16 @@ function fillTexts(columns: Columns, rows: readonly EvaluationRow[], settings: R
     if (reference !== undefined) {
       columns.data.set(textNumbers(reference, response, undefined, leaks), start + referenceText)
     }
+    if (index % rowsAPiece === 0) yield { label: 'looking at texts', done: index, total: rows.length, unit: 'rows' }
   }
 }
 
 /** Columns of the comparisons with the true texts: of the written texts and of each control. */
-function fillPairs({ data }: Columns, rows: readonly EvaluationRow[], settings: Required<EvaluateOptions>): void {
+function* fillPairs(
+  { data }: Columns,
+  rows: readonly EvaluationRow[],
+  settings: Required<EvaluateOptions>,
+): Generator<Progress> {
   const referenced = [...rows.keys()].filter((index) => rows[index]!.reference !== undefined)
   const vocabulary = new Vocabulary()
   const predictions = referenced.map((index) => tokenize(rows[index]!.prediction, vocabulary))
@@ -111,18 +163,21 @@ function fillPairs({ data }: Columns, rows: readonly EvaluationRow[], settings: 
       const start = index * width + to
       for (let column = 0; column < pairSize; column++) data[start + column]! += scores[which]![column]! * weight
     }
+    if (place % rowsAPiece === 0) {
+      yield { label: 'comparing with the true texts', done: place, total: referenced.length, unit: 'rows' }
+    }
   }
 }
 
-function measure(
+function* measure(
   columns: Columns,
   rows: readonly EvaluationRow[],
   chosen: Int32Array,
   settings: Required<EvaluateOptions>,
-): Measurements {
+): Generator<number, Measurements> {
   const sums = sumColumns(columns, chosen)
   const counted = wanted.filter(({ score }) => !Number.isNaN(score(sums)))
-  const ranges = intervals(
+  const ranges = yield* intervals(
     columns,
     chosen,
     counted.map(({ score }) => score),
@@ -139,11 +194,8 @@ function measure(
   return { ...found, ...distinct(Array.from(chosen, (index) => rows[index]!)) }
 }
 
-function evaluateSources(
-  columns: Columns,
-  rows: readonly EvaluationRow[],
-  settings: Required<EvaluateOptions>,
-): SourceEvaluation[] {
+/** Rows of each source, most rows first; none where all rows have one. */
+function sourcesOf(rows: readonly EvaluationRow[]): [string, Int32Array][] {
   const bySource = new Map<string, number[]>()
   for (const [index, { source }] of rows.entries()) {
     const name = source ?? '(none)'
@@ -153,11 +205,16 @@ function evaluateSources(
   }
   if (bySource.size < 2) return []
   return [...bySource]
-    .map(([source, members]) => ({
-      source,
-      rows: members.length,
-      referenced: members.filter((index) => rows[index]!.reference !== undefined).length,
-      metrics: measure(columns, rows, Int32Array.from(members), settings),
-    }))
-    .sort((one, other) => other.rows - one.rows || (one.source < other.source ? -1 : 1))
+    .map(([source, members]): [string, Int32Array] => [source, Int32Array.from(members)])
+    .sort(([one, its], [other, others]) => others.length - its.length || (one < other ? -1 : 1))
+}
+
+function sourceOf(
+  source: string,
+  members: Int32Array,
+  rows: readonly EvaluationRow[],
+  metrics: Measurements,
+): SourceEvaluation {
+  const referenced = members.filter((index) => rows[index]!.reference !== undefined).length
+  return { source, rows: members.length, referenced, metrics }
 }

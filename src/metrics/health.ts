@@ -1,5 +1,5 @@
 // What can be wrong with one written text whatever the true one says: template leaks, loops, copies.
-import { words } from './words.js'
+import { Vocabulary, words } from './words.js'
 
 /** Marks of prompt layouts, none of which belongs in an instruction. */
 const markers: [name: string, pattern: RegExp][] = [
@@ -41,8 +41,18 @@ function phrase(tokens: string[]): string {
 
 /** Share of a text's word 4-grams that repeat an earlier one, 0 to 1. */
 export function repeated4grams(tokens: readonly string[]): number {
-  const grams = runs(tokens, 4)
-  return grams.length === 0 ? 0 : 1 - new Set(grams).size / grams.length
+  const count = tokens.length - 3
+  if (count <= 0) return 0
+  const vocabulary = new Vocabulary()
+  const numbers = vocabulary.encode(tokens)
+  // A 4-gram as one number, below 2^53 for 9,000 different words; as text where there are more.
+  const base = vocabulary.size
+  const seen = new Set<number | string>()
+  for (let at = 0; at < count; at++) {
+    const [a, b, c, d] = numbers.subarray(at, at + 4) as unknown as [number, number, number, number]
+    seen.add(base <= 9000 ? ((a * base + b) * base + c) * base + d : `${a} ${b} ${c} ${d}`)
+  }
+  return 1 - seen.size / count
 }
 
 /** Above this share of repeated 4-grams a text loops. */
@@ -54,20 +64,17 @@ export const copyRun = 8
 /** Share of a text's words that lie in a run of at least copyRun words which `given` holds as well, 0 to 1. */
 export function copiedShare(tokens: readonly string[], given: readonly string[]): number {
   if (tokens.length < copyRun) return 0
-  const known = new Set(runs(given, copyRun))
-  let copied = 0
-  let end = 0 // words before this one are counted already
-  for (const [at, run] of runs(tokens, copyRun).entries()) {
-    if (!known.has(run)) continue
-    copied += at + copyRun - Math.max(at, end)
-    end = at + copyRun
+  const vocabulary = new Vocabulary()
+  const text = vocabulary.encode(tokens)
+  const copied = new Uint8Array(text.length)
+  // Of each place in the text: words up to it that stand in a row in `given`, up to the word that was looked at last.
+  const run = new Int32Array(text.length)
+  for (const word of given) {
+    const number = vocabulary.numberOf(word)
+    for (let at = text.length - 1; at >= 0; at--) {
+      run[at] = text[at] === number ? (at > 0 ? run[at - 1]! : 0) + 1 : 0
+      if (run[at]! >= copyRun) copied.fill(1, at - run[at]! + 1, at + 1)
+    }
   }
-  return copied / tokens.length
-}
-
-/** All runs of `length` words. */
-function runs(tokens: readonly string[], length: number): string[] {
-  const found: string[] = []
-  for (let at = 0; at + length <= tokens.length; at++) found.push(tokens.slice(at, at + length).join(' '))
-  return found
+  return copied.reduce((sum, one) => sum + one, 0) / text.length
 }

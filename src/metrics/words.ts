@@ -41,6 +41,16 @@ export function trimEnd(text: string): string {
 export class Vocabulary {
   private readonly ids = new Map<string, number>()
 
+  /** Words that have a number. */
+  get size(): number {
+    return this.ids.size
+  }
+
+  /** -1 for a word that has none. */
+  numberOf(token: string): number {
+    return this.ids.get(token) ?? -1
+  }
+
   /** Numbers of words, in order. */
   encode(tokens: readonly string[]): Int32Array {
     return Int32Array.from(tokens, (token) => {
