@@ -1,10 +1,10 @@
-// The Python peers: installed on demand into the cache, and spoken to line by line.
-import { spawn, spawnSync } from 'node:child_process'
+// The Python peers: installed on demand into the cache, and started as children.
+import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { createInterface } from 'node:readline'
 import { cacheFolder, packageRoot } from '../dist/paths.js'
+import { startChild } from './child.mjs'
 
 const requirements = join(packageRoot, 'bench/peers/requirements.txt')
 
@@ -15,7 +15,7 @@ export function peerPython() {
   const folder = join(cacheFolder(), `peers-${wanted}`)
   const python = join(folder, 'bin/python')
   if (existsSync(join(folder, 'complete'))) return python
-  process.stderr.write(`installing the Python peers into ${folder} (about 4 GB, minutes)\n`)
+  process.stderr.write(`installing the Python peers into ${folder} (about 5 GB, minutes)\n`)
   mkdirSync(folder, { recursive: true })
   for (const [command, ...args] of [
     ['python3', '-m', 'venv', folder],
@@ -28,17 +28,31 @@ export function peerPython() {
   return python
 }
 
-/** A peer script under way: ask(command) answers with one JSON object. */
-export function startPeer(script) {
-  const child = spawn(peerPython(), [join(packageRoot, 'bench/peers', script)], { stdio: ['pipe', 'pipe', 'inherit'] })
-  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]()
-  return {
-    async ask(command) {
-      child.stdin.write(`${JSON.stringify(command)}\n`)
-      const { value, done } = await lines.next()
-      if (done) throw new Error(`${script} ended early`)
-      return JSON.parse(value)
-    },
-    stop: () => child.stdin.end(),
-  }
+/** glibc's malloc as it comes, and kept from giving memory back: fresh pages are a large cost of big batches. */
+export const mallocs = {
+  default: {},
+  tuned: {
+    MALLOC_MMAP_MAX_: '0',
+    MALLOC_TRIM_THRESHOLD_: `${2 ** 34}`,
+    MALLOC_TOP_PAD_: `${2 ** 28}`,
+  },
+}
+
+/** Nothing is fetched, and no progress bars among the lines of stderr. */
+const quiet = {
+  HF_HUB_OFFLINE: '1',
+  HF_HUB_DISABLE_PROGRESS_BARS: '1',
+  HF_DATASETS_DISABLE_PROGRESS_BARS: '1',
+  TRANSFORMERS_VERBOSITY: 'error',
+  TOKENIZERS_PARALLELISM: 'false',
+}
+
+/** A peer script as a child. */
+export function startPeer(script, { malloc = 'default', threads, env = {} }) {
+  return startChild({
+    label: script,
+    command: peerPython(),
+    args: [join(packageRoot, 'bench/peers', script)],
+    env: { ...quiet, ...mallocs[malloc], OMP_NUM_THREADS: `${threads}`, ...env },
+  })
 }

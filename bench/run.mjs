@@ -1,45 +1,35 @@
-// `npm run bench -- train`: times this package beside its peers in one run and prints a table, or JSON with --json FILE.
-// Needs a built package (npm run build) and, for the peers, Python 3 with pip.
+// `npm run bench`: this package beside its peers in one run. Needs a built package (npm run build) and, for the peers,
+// Python 3 with pip. Progress goes to stderr, the table to stdout.
 import { writeFileSync } from 'node:fs'
-import { join } from 'node:path'
-import { parseArgs } from 'node:util'
-import { packageRoot } from '../dist/paths.js'
+import { writeDocs } from './docs.mjs'
+import { benchGenerate } from './generate.mjs'
+import { readOptions, usage } from './options.mjs'
+import { reports } from './reports.mjs'
+import { benchScaling } from './scaling.mjs'
+import { benchStart } from './start.mjs'
 import { benchTrain } from './train.mjs'
 
-const { values, positionals } = parseArgs({
-  allowPositionals: true,
-  options: {
-    data: { type: 'string', default: join(packageRoot, 'examples/seed.jsonl') },
-    agree: { type: 'string', default: '3' },
-    windows: { type: 'string', default: '5' },
-    threads: { type: 'string', default: '2' },
-    precision: { type: 'string' },
-    json: { type: 'string' },
-  },
-})
+const benches = { train: benchTrain, scaling: benchScaling, start: benchStart, generate: benchGenerate }
 
-if (positionals.join() !== 'train') {
-  process.stderr.write('usage: npm run bench -- train [--data FILE] [--agree STEPS] [--windows STEPS] [--json FILE]\n')
+function options() {
+  try {
+    return readOptions(process.argv.slice(2))
+  } catch (error) {
+    process.stderr.write(`${error.message}\n\n${usage}`)
+    process.exit(2)
+  }
+}
+
+const given = options()
+const bench = benches[given.bench === 'train' && given.scaling ? 'scaling' : given.bench]
+if (!bench) {
+  process.stderr.write(usage)
   process.exit(2)
 }
-
-const result = await benchTrain({
-  ...values,
-  agree: Number(values.agree),
-  windows: Number(values.windows),
-  threads: Number(values.threads),
-})
-if (values.json) writeFileSync(values.json, `${JSON.stringify(result, null, 2)}\n`)
-const { engines, ratioToCareful, largestLossDifference, machine } = result
-process.stdout.write(`SmolLM2-135M, ${machine.precision}, ${machine.threads} threads, ${machine.info.cpuCapability}\n`)
-for (const [name, { tokensPerSecond, spread, peakBytes }] of Object.entries(engines)) {
-  const range = spread.map((rate) => rate.toFixed(0)).join('-')
-  process.stdout.write(
-    `${name.padEnd(10)} ${tokensPerSecond.toFixed(0).padStart(6)} tok/s (${range})  peak ${(peakBytes / 1e9).toFixed(2)} GB\n`,
-  )
-}
-for (const name of ['fused', 'reference']) {
-  process.stdout.write(
-    `${name}: ${ratioToCareful[name].toFixed(2)} times the careful PEFT loop, losses of ${result.steps} steps within ${largestLossDifference[name].toExponential(1)}\n`,
-  )
-}
+const command = ['npm run bench --', ...process.argv.slice(2)].join(' ')
+const result = { command, ...(await bench(given)) }
+if (given.json) writeFileSync(given.json, `${JSON.stringify(result, null, 2)}\n`)
+const report = reports[result.bench](result)
+process.stdout.write(`${report.terminal}\n`)
+if (given.writeDocs) writeDocs(report)
+if (Object.keys(result.failures ?? {}).length > 0) process.exitCode = 1

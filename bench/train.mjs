@@ -1,111 +1,115 @@
-// Training against the careful PEFT loop: the same ids, weights, LoRA initialisation and optimizer, in one run, in turn.
+// `npm run bench -- train`: shows that losses agree, picks each peer's fastest setting, then times all in turn.
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { loadPairs, packBatch, planSteps } from '../dist/data/index.js'
-import { writeAdapter } from '../dist/models/adapter.js'
-import { openModel } from '../dist/models/open.js'
-import { coreInfo, openRuntime } from '../dist/native/runtime.js'
-import { makeTemplate, openTokenizer } from '../dist/text/index.js'
-import { startPeer } from './python.mjs'
-import { median, spread } from './statistics.mjs'
+import { agreement, largestDifferences } from './agree.mjs'
+import { contestants, defaultSetting, ours } from './contestants.mjs'
+import { describeMachine } from './machine.mjs'
+import { prepareModel } from './models.mjs'
+import { progress } from './progress.mjs'
+import { randomised, realRows, shortSteps, stepsOf, tokensOf } from './rows.mjs'
+import { sweep } from './sweep.mjs'
+import { ratio, timeInTurn } from './windows.mjs'
 
-const dtypes = { fp32: 'float32', bf16: 'bfloat16' }
-const lora = { r: 16, alpha: 32, targets: ['q_proj', 'v_proj'], dropout: 0, seed: 0 }
-const adam = { beta1: 0.9, beta2: 0.999, eps: 1e-8, weightDecay: 0, maxGradNorm: 1, seed: 0 }
+export const learningRate = 1e-3
+export const lora = { r: 16, alpha: 32, targets: ['q_proj', 'v_proj'], dropout: 0, seed: 0 }
 
-/** Encoded rows of each optimizer step: 4 micro-batches of 4, sorted by length inside the step. */
-async function encodeSteps(source, data, count) {
-  const tokenizer = await openTokenizer(source.tokenizer)
-  const template = await makeTemplate('backward', tokenizer, source.tokenizer)
-  const { rows } = await loadPairs(data)
-  const wanted = rows.slice(0, count * 16 + 64)
-  const encoded = (await Promise.all(wanted.map((row) => template.encodePair(row, 512).catch(() => undefined)))).filter(
-    (row) => row !== undefined,
-  )
-  const lengths = encoded.map(({ tokens }) => tokens.length)
-  const steps = planSteps({ lengths, batchSize: 4, gradAccumSteps: 4, seed: 0, epoch: 0 }).slice(0, count)
-  return steps.map(({ microBatches }) => microBatches.map((ids) => [...ids].map((id) => ({ id, ...encoded[id] }))))
-}
-
-function forPeer(step) {
-  return step.map((rows) => rows.map(({ tokens, targetStart }) => ({ tokens: [...tokens], targetStart })))
-}
-
-async function openOurs(runtime, model, tensors, precision, engine) {
-  const adapter = await model.attachLora({ ...lora, tensors })
-  const trainer = await model.createTrainer(adapter, { ...adam, precision, engine })
-  return {
-    async step(step, number, learningRate) {
-      const batches = step.map((rows) =>
-        packBatch(
-          rows,
-          rows.map(({ id }) => id),
-        ),
-      )
-      const result = await trainer.step(batches, { learningRate, step: number })
-      return { ...result, seconds: result.milliseconds / 1000, peakBytes: (await runtime.memory()).peakResident }
-    },
-  }
-}
-
-export async function benchTrain({ data, agree, windows, threads, precision }) {
-  const info = await coreInfo()
-  const chosen = precision ?? (info.avx512Bf16 || info.amxBf16 ? 'bf16' : 'fp32')
-  const dtype = dtypes[chosen]
-  const learningRate = 1e-3
-  const source = await openModel('smollm2-135m')
-  const steps = await encodeSteps(source, data, agree + windows)
+/** @param options as options.mjs reads them */
+export async function benchTrain(options) {
+  const machine = describeMachine(options)
+  const model = await prepareModel(options.model, machine)
+  const real = await realRows(options.data, options.maxTokens)
+  const rows = model.vocabulary ? randomised(real, model.vocabulary) : real
+  const plan = options.tokensPerStep
+    ? { batchSize: 4, tokensPerStep: options.tokensPerStep }
+    : { batchSize: 4, gradAccumSteps: 4 }
+  const steps = stepsOf(rows, options.windows + 1, plan)
   const folder = await mkdtemp(join(tmpdir(), 'bt-bench-'))
-  const runtime = await openRuntime({ device: 'cpu', threads })
-  const peer = startPeer('careful.py')
   try {
-    const { config, files, tensors } = source
-    const model = await runtime.loadModel({ config, files, tensors, dtype })
-    const first = await (await model.attachLora(lora)).tensors()
-    await writeAdapter(folder, { baseModel: 'bench', ...lora, tensors: first })
-    const runs = {
-      fused: await openOurs(runtime, model, first, chosen, 'fused'),
-      reference: await openOurs(runtime, model, first, chosen, 'reference'),
-      peft: { step: (step) => peer.ask({ step: forPeer(step) }) },
+    const adapter = join(folder, 'adapter')
+    const context = { names: options.only, machine, model, adapter, steps, inductorFolder: join(folder, 'inductor') }
+    await initialise(adapter, lora, context)
+    const agreed =
+      options.agree > 0 ? await agreement(shortSteps(rows, options.agree), learningRate, context) : undefined
+    const { sweeps, settings, failures } = await chooseSettings(options, steps, context)
+    const timed = options.windows > 0 ? await timeInTurn(settings, steps, learningRate, context) : { measured: {} }
+    return {
+      bench: 'train',
+      machine,
+      model: { name: model.name, title: model.title },
+      lora,
+      mode: options.tokensPerStep ? `${options.tokensPerStep} tokens a step` : '4 x 4 rows a step',
+      data: {
+        rows: rows.length,
+        tokens: tokensOf(rows),
+        tokensPerStep: tokensOf(steps.flatMap((s) => s.rows)) / steps.length,
+      },
+      agreement: agreed,
+      sweeps,
+      settings,
+      failures: { ...failures, ...timed.failures },
+      ...conclusions(timed.measured, tokensOf(rows)),
     }
-    await peer.ask({ open: { gguf: files[0], adapter: folder, dtype, threads, learningRate } })
-    const results = Object.fromEntries(Object.keys(runs).map((name) => [name, []]))
-    for (const [index, step] of steps.entries()) {
-      for (const [name, run] of Object.entries(runs)) {
-        const result = await run.step(step, index + 1, learningRate)
-        results[name].push(result)
-        const rate = (result.tokens / result.seconds).toFixed(0)
-        process.stderr.write(`step ${index + 1} ${name.padEnd(9)} loss ${result.loss.toFixed(5)}  ${rate} tok/s\n`)
-      }
-    }
-    return summarize(results, windows, { precision: chosen, threads, info })
   } finally {
-    peer.stop()
-    await runtime.close()
     await rm(folder, { recursive: true })
   }
 }
 
-function summarize(results, windows, machine) {
-  const rate = ({ tokens, seconds }) => tokens / seconds
-  const engines = Object.fromEntries(
-    Object.entries(results).map(([name, steps]) => {
-      const rates = steps.slice(-windows).map(rate)
-      const peak = Math.max(...steps.map(({ peakBytes }) => peakBytes))
-      return [name, { tokensPerSecond: median(rates), spread: spread(rates), peakBytes: peak }]
-    }),
+/** Writes the adapter that all sides start from. */
+export async function initialise(folder, options, { machine, model }) {
+  const child = contestants.fused.start()
+  try {
+    const { dtype, threads } = machine
+    await child.ask('load', { model: model.ours, dtype, threads })
+    await child.ask('initialise', { folder, ...options })
+  } finally {
+    await child.stop()
+  }
+}
+
+/** Settings that were given stand; the others are looked for. */
+async function chooseSettings(options, steps, context) {
+  const sweeps = {}
+  const settings = {}
+  const failures = {}
+  for (const name of options.only) {
+    try {
+      const given = ours.includes(name) ? defaultSetting : options.settings[name]
+      const { best, tried } = given ? { best: given, tried: [] } : await sweep(name, steps[0], learningRate, context)
+      settings[name] = best
+      if (tried.length > 0) sweeps[name] = tried
+    } catch (error) {
+      failures[name] = error.message
+      progress(`${name} failed: ${error.message}`)
+    }
+  }
+  return { sweeps, settings, failures }
+}
+
+/** Everything that is said of the numbers, from the numbers alone. */
+export function conclusions(measured, tokensOfEpoch) {
+  const peers = Object.keys(measured).filter((name) => !ours.includes(name))
+  const mine = Object.keys(measured).filter((name) => ours.includes(name))
+  const fastestPeer = peers.toSorted((a, b) => measured[b].tokensPerSecond - measured[a].tokensPerSecond)[0]
+  const lowestPeak = Math.min(...peers.map((name) => measured[name].peakBytes))
+  const ratiosTo = (peer) =>
+    peer && measured[peer] && Object.fromEntries(mine.map((name) => [name, ratio(measured[name], measured[peer])]))
+  // The trainer of TRL packs its rows by itself: its losses are of other steps.
+  const losses = Object.fromEntries(
+    Object.entries(measured).flatMap(([name, one]) => (name === 'trl' ? [] : [[name, one.losses]])),
   )
-  const ratios = (name) =>
-    results[name].slice(-windows).map((step, i) => rate(step) / rate(results.peft.slice(-windows)[i]))
-  const lossDifference = (name) =>
-    Math.max(...results[name].map(({ loss }, i) => Math.abs(loss - results.peft[i].loss)))
+  for (const one of Object.values(measured)) {
+    one.epochSeconds = one.openSeconds + one.warmUpSeconds + tokensOfEpoch / one.tokensPerSecond
+  }
   return {
-    machine,
-    engines,
-    ratioToCareful: { fused: median(ratios('fused')), reference: median(ratios('reference')) },
-    largestLossDifference: { fused: lossDifference('fused'), reference: lossDifference('reference') },
-    steps: results.peft.length,
-    losses: Object.fromEntries(Object.entries(results).map(([name, steps]) => [name, steps.map(({ loss }) => loss)])),
+    contestants: measured,
+    fastestPeer,
+    ratioToFastestPeer: ratiosTo(fastestPeer),
+    ratioToCareful: ratiosTo('careful'),
+    peakToLowestPeer:
+      peers.length > 0
+        ? Object.fromEntries(mine.map((name) => [name, measured[name].peakBytes / lowestPeak]))
+        : undefined,
+    largestLossDifference: measured.careful && largestDifferences(losses, 'careful'),
   }
 }

@@ -1,0 +1,114 @@
+// Flags of `npm run bench`, with a default for each.
+import { join } from 'node:path'
+import { parseArgs } from 'node:util'
+import { packageRoot } from '../dist/paths.js'
+import { contestants } from './contestants.mjs'
+
+export const usage = `npm run bench -- train|start|generate [options]
+
+  --data FILE              rows; examples/seed.jsonl
+  --model NAME             smollm2-135m, or tinyllama-shape (random weights; train alone)
+  --precision fp32|bf16    what bt-native takes by itself
+  --threads N              2
+  --windows N              timed rounds, in turn; 5 (3 with --scaling)
+  --only NAMES             of ${Object.keys(contestants).join(',')}
+  --max-tokens N           longest row; 512
+  --json FILE              everything that was measured
+  --write-docs             the table into docs/performance.md
+
+train
+  --agree STEPS            losses compared before timing, steps of 4 short rows; 50, 0 for none
+  --tokens-per-step N      a token budget in place of 4 x 4 rows a step
+  --settings LIST          in place of looking for the fastest: careful=2/tuned,compiled=4/default (rows/malloc)
+  --scaling                tokens/s against sequence length, rank and threads
+  --lengths, --ranks, --thread-counts LIST   what --scaling goes through
+
+generate
+  --adapter FOLDER         none: the base model
+  --rows N                 prompts of a window; 32
+  --max-new-tokens N       64
+  --batch-sizes LIST       tried for transformers: 8,16,32
+`
+
+const text = (fallback) => ({ type: 'string', default: fallback })
+
+const flags = {
+  data: text(join(packageRoot, 'examples/seed.jsonl')),
+  model: text('smollm2-135m'),
+  precision: { type: 'string' },
+  threads: text('2'),
+  windows: { type: 'string' },
+  only: text(Object.keys(contestants).join(',')),
+  'max-tokens': text('512'),
+  json: { type: 'string' },
+  'write-docs': { type: 'boolean', default: false },
+  agree: text('50'),
+  'tokens-per-step': { type: 'string' },
+  settings: text(''),
+  scaling: { type: 'boolean', default: false },
+  lengths: text('128,256,512,1024,2048,4096,8192'),
+  ranks: text('4,8,16,32,64'),
+  'thread-counts': text('1,2'),
+  adapter: { type: 'string' },
+  rows: text('32'),
+  'max-new-tokens': text('64'),
+  'batch-sizes': text('8,16,32'),
+}
+
+/** @throws {Error} that names the flag which is not understood */
+export function readOptions(args) {
+  const { values, positionals } = parseArgs({ args, allowPositionals: true, options: flags })
+  const number = (name) => {
+    const value = Number(values[name])
+    if (!Number.isInteger(value) || value < 0) throw new Error(`--${name} ${values[name]}: a whole number was expected`)
+    return value
+  }
+  const numbers = (name) => values[name].split(',').filter(Boolean).map(Number)
+  return {
+    bench: positionals.join(' '),
+    data: values.data,
+    model: values.model,
+    precision: values.precision,
+    threads: number('threads'),
+    windows: values.windows === undefined ? (values.scaling ? 3 : 5) : number('windows'),
+    only: readNames(values.only),
+    maxTokens: number('max-tokens'),
+    json: values.json,
+    writeDocs: values['write-docs'],
+    agree: number('agree'),
+    tokensPerStep: values['tokens-per-step'] === undefined ? undefined : number('tokens-per-step'),
+    settings: readSettings(values.settings),
+    scaling: values.scaling,
+    lengths: numbers('lengths'),
+    ranks: numbers('ranks'),
+    threadCounts: numbers('thread-counts'),
+    adapter: values.adapter,
+    rows: number('rows'),
+    maxNewTokens: number('max-new-tokens'),
+    batchSizes: numbers('batch-sizes'),
+  }
+}
+
+function readNames(list) {
+  const names = list.split(',').filter(Boolean)
+  for (const name of names) {
+    if (!Object.hasOwn(contestants, name))
+      throw new Error(`--only ${name}: one of ${Object.keys(contestants).join(', ')}`)
+  }
+  return names
+}
+
+/** "careful=2/tuned" to { careful: { rows: 2, malloc: 'tuned' } }. */
+function readSettings(list) {
+  return Object.fromEntries(
+    list
+      .split(',')
+      .filter(Boolean)
+      .map((one) => {
+        const [, name, rows, malloc] = /^(\w+)=(\d+)\/(default|tuned)$/.exec(one) ?? []
+        if (!Object.hasOwn(contestants, name ?? ''))
+          throw new Error(`--settings ${one}: NAME=ROWS/default|tuned was expected`)
+        return [name, { rows: Number(rows), malloc }]
+      }),
+  )
+}

@@ -1,0 +1,37 @@
+"""What every peer shares: commands and answers, one JSON object a line, on stdin and stdout.
+
+  {"open": {...}}   what the peer's open() takes      {"step": {...}}   what its step() takes, and so on
+
+An answer carries peakBytes, the process's largest resident memory so far. A command that fails is answered with
+{"error": ...}, its traceback goes to stderr.
+"""
+
+import json
+import os
+import sys
+import traceback
+from importlib.metadata import version
+
+
+def peak_bytes():
+    with open("/proc/self/status") as status:
+        kilobytes = next(line.split()[1] for line in status if line.startswith("VmHWM"))
+    return int(kilobytes) * 1024
+
+
+def versions():
+    return {name: version(name) for name in ("torch", "transformers", "peft", "trl")}
+
+
+def serve(peer):
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what libraries print must not mix with the answers
+    for line in sys.stdin:
+        [(name, options)] = json.loads(line).items()
+        try:
+            answer = getattr(peer, name)(**options)
+        except Exception as error:
+            traceback.print_exc()
+            answer = {"error": f"{type(error).__name__}: {error}"}
+        answers.write(json.dumps({**answer, "peakBytes": peak_bytes()}) + "\n")
+        answers.flush()

@@ -1,0 +1,138 @@
+// What each result looks like, for the terminal and as Markdown.
+import { contestants } from './contestants.mjs'
+import { gigabytes, report, rounded, shortCommand, table, times, withSpread } from './format.mjs'
+import { machineLine } from './machine.mjs'
+
+const titleOf = (name) => contestants[name]?.title ?? name
+const listed = (numbers, show) =>
+  Object.entries(numbers)
+    .map(([name, value]) => `${name} ${show(value)}`)
+    .join(', ')
+
+function failureLines(failures = {}) {
+  return Object.entries(failures).map(([name, message]) => `${titleOf(name)} is missing, it failed: ${message}`)
+}
+
+function ending(result) {
+  return [...failureLines(result.failures), `\`${shortCommand(result.command)}\``]
+}
+
+function trainReport(result) {
+  const { machine, model, mode, data, agreement, contestants: measured, settings, fastestPeer } = result
+  const names = Object.keys(measured)
+  const rows = names.map((name) => {
+    const one = measured[name]
+    const { rows: microBatch, malloc } = settings[name]
+    return [
+      titleOf(name),
+      withSpread(one.tokensPerSecond, one.spread),
+      gigabytes(one.peakBytes),
+      one.warmUpSeconds >= 1 ? `${rounded(one.warmUpSeconds)} s` : '',
+      `${rounded(one.epochSeconds / 60, 1)} min`,
+      contestants[name].settings ? `${microBatch}, ${malloc}` : '',
+    ]
+  })
+  const heads = [
+    '',
+    'tokens/s, median (spread)',
+    'peak memory',
+    'warm-up',
+    'an epoch from process start',
+    'micro-batch, malloc',
+  ]
+  return report(`train-${model.name}`, [
+    `${model.title}, ${mode}, ${rounded(data.tokensPerStep)} useful tokens a step, LoRA r ${result.lora.r}. ${machineLine(machine)}.`,
+    ...(agreement ? [agreementLine(agreement)] : []),
+    ...(names.length > 0 ? [table(heads, rows)] : []),
+    ...sweepTables(result.sweeps),
+    ...(result.ratioToFastestPeer ? [ratioLine(result, titleOf(fastestPeer))] : []),
+    ...ending(result),
+  ])
+}
+
+function agreementLine({ steps, rowsPerStep, tokens, largestDifference }) {
+  const differences = listed(largestDifference, (value) => value.toExponential(1))
+  return `Losses of ${steps} optimizer steps (${rowsPerStep} short rows each, ${rounded(tokens / steps)} tokens) differ from the careful loop's by at most: ${differences}.`
+}
+
+function ratioLine({ ratioToFastestPeer, ratioToCareful, peakToLowestPeer, largestLossDifference }, fastest) {
+  const lines = [`Times the fastest peer (${fastest}), median of the rounds: ${listed(ratioToFastestPeer, times)}.`]
+  if (ratioToCareful) lines.push(`Times the careful loop: ${listed(ratioToCareful, times)}.`)
+  lines.push(`Peak memory over the lowest peer's: ${listed(peakToLowestPeer, times)}.`)
+  if (largestLossDifference && Object.keys(largestLossDifference).length > 0) {
+    lines.push(
+      `Largest difference to the careful loop's loss while timed: ${listed(largestLossDifference, (v) => v.toExponential(1))}.`,
+    )
+  }
+  return lines.join('\n')
+}
+
+function sweepTables(sweeps) {
+  const tried = Object.entries(sweeps)
+  if (tried.length === 0) return []
+  const rows = tried.flatMap(([name, list]) =>
+    list.map(({ rows, malloc, tokensPerSecond }) => [titleOf(name), `${rows}`, malloc, rounded(tokensPerSecond)]),
+  )
+  return ['Settings tried on one step:', table(['', 'rows of a micro-batch', 'malloc', 'tokens/s'], rows)]
+}
+
+function scalingReport(result) {
+  const { machine, model, curves } = result
+  const parts = Object.entries(curves).flatMap(([name, curve]) => {
+    const names = Object.keys(curve.points[0].rates)
+    const rows = curve.points.map(({ value, tokens, rates, peakBytes }) => [
+      rounded(value),
+      rounded(tokens),
+      ...names.map((one) => (rates[one] ? withSpread(rates[one].median, rates[one].spread) : 'failed')),
+      ...names.map((one) => (peakBytes[one] ? gigabytes(peakBytes[one]) : '')),
+    ])
+    const heads = [
+      name,
+      'tokens a step',
+      ...names.map((one) => `${one}, tokens/s`),
+      ...names.map((one) => `${one}, peak`),
+    ]
+    return [curve.words, table(heads, rows)]
+  })
+  return report('scaling', [
+    `${model.title}, LoRA r ${result.lora.r}. ${machineLine(machine)}.`,
+    ...parts,
+    ...ending(result),
+  ])
+}
+
+function startReport(result) {
+  const { machine, model, tokens, contestants: measured } = result
+  const rows = Object.entries(measured).map(([name, { beforeStep, firstStep, spread }]) => [
+    titleOf(name),
+    withSpread(firstStep, spread, 2),
+    rounded(beforeStep, 2),
+  ])
+  const heads = ['', 'start of the process to the end of the first step, s', 'before that step, s']
+  return report('start', [
+    `${model.title}, one step of one row of ${tokens} tokens, caches warm, the peers' rows tokenized beforehand. ${machineLine(machine)}.`,
+    table(heads, rows),
+    ...ending(result),
+  ])
+}
+
+function generateReport(result) {
+  const { machine, model, rows: count, maxNewTokens, contestants: measured, identical, ratio } = result
+  const rows = Object.entries(measured).map(([name, one]) => [
+    one.title,
+    withSpread(one.rowsPerSecond, one.spread, 2),
+    rounded(one.newTokensPerSecond, 1),
+    gigabytes(one.peakBytes),
+    `${one.batch}`,
+    identical[name] === undefined ? '' : `${rounded(identical[name] * 100, 1)} %`,
+  ])
+  const heads = ['', 'rows/s, median (spread)', 'new tokens/s', 'peak memory', 'side by side', 'same text as bt-native']
+  return report('generate', [
+    `${model.title}${result.adapter ? ' with an adapter' : ''}, greedy, ${count} prompts a window, at most ${maxNewTokens} new tokens. ${machineLine(machine)}.`,
+    table(heads, rows),
+    ...(ratio ? [`bt-native over transformers, rows/s, median of the windows: ${times(ratio)}.`] : []),
+    ...ending(result),
+  ])
+}
+
+export const reports = { train: trainReport, scaling: scalingReport, start: startReport, generate: generateReport }
