@@ -26,7 +26,7 @@ describe('steps', () => {
   })
 
   test('are sorted by length for the careful loop, and left in their order for the documented one', () => {
-    const [step] = steps
+    const step = steps[0]!
     const length = ({ tokens }: { tokens: Int32Array }) => tokens.length
     const careful = contestants.careful.layOut(step, { rows: 8 })
     expect(careful.map((micro: unknown[]) => micro.length)).toEqual([8, 8])
@@ -56,7 +56,7 @@ test('rows of one length fill the step, or make one of their own', () => {
   const short = evenSteps({ length: 128, count: 2, tokensPerStep: 1024, vocabulary: 100 })
   expect(short.map((step) => step.rows.length)).toEqual([8, 8])
   const long = evenSteps({ length: 2048, count: 1, tokensPerStep: 1024, vocabulary: 100 })
-  expect(long[0]!.rows.map(({ tokens }) => tokens.length)).toEqual([2048])
+  expect(long[0]!.rows.map(({ tokens }: EncodedRow) => tokens.length)).toEqual([2048])
 })
 
 test('random ids keep lengths and targets, stay in the vocabulary and do not change from run to run', () => {
