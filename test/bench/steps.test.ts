@@ -19,7 +19,7 @@ describe('steps', () => {
   test('give every contestant the same rows', () => {
     for (const step of steps) {
       for (const name of ['fused', 'documented', 'careful', 'compiled'] as const) {
-        const micro = contestants[name].layOut(step, { rows: 8, malloc: 'default' })
+        const micro = contestants[name].layOut(step, { rows: 8 })
         expect(sorted(idsOf(micro))).toEqual(sorted(step.rows.map(({ id }: { id: number }) => id)))
       }
     }
