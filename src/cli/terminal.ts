@@ -203,21 +203,24 @@ function width(): number {
   return Math.max(40, (process.stderr.columns ?? 100) - 1)
 }
 
-/** "  label  58 % ████░░░░  done  rate  eta", cut to `columns`. */
+/** "  label  58 % ████░░░░  done  rate  eta"; without the bar, then cut, where that is more than `columns`. */
 function progressText(progress: Progress, rate: number | undefined, columns: number): string {
   const { done, total, unit } = progress
   const amount = unit === 'bytes' ? formatBytes : (value: number) => formatCount(value)
-  const parts = [`  ${progress.label}`]
+  const fraction = total ? Math.min(1, done / total) : undefined
+  const parts: string[] = []
   if (total) {
-    const fraction = Math.min(1, done / total)
-    parts.push(`${String(Math.floor(fraction * 100)).padStart(3)} % ${bar(fraction, 20)}`)
     parts.push(unit === 'bytes' ? `${amount(done)} of ${amount(total)}` : `${amount(done)}/${amount(total)} ${unit}`)
   } else parts.push(unit === 'bytes' ? amount(done) : `${amount(done)} ${unit}`)
   if (rate !== undefined && rate > 0) {
     parts.push(unit === 'bytes' ? `${amount(rate)}/s` : `${formatCount(rate, rate < 10 ? 1 : 0)} ${unit}/s`)
     if (total && done < total) parts.push(`eta ${formatDuration((total - done) / rate)}`)
   }
-  return parts.join('  ').slice(0, columns)
+  const line = (share: string[]) => [`  ${progress.label}`, ...share, ...parts].join('  ')
+  if (fraction === undefined) return line([]).slice(0, columns)
+  const percent = `${String(Math.floor(fraction * 100)).padStart(3)} %`
+  const full = line([`${percent} ${bar(fraction, 20)}`])
+  return (full.length <= columns ? full : line([percent])).slice(0, columns)
 }
 
 /** A bar of `cells` characters. */

@@ -50,6 +50,18 @@ describe('in a pipe', () => {
     expect(stderr.trimEnd().split('\n')).toEqual(Array.from({ length: 10 }, (_, tenth) => `step ${(tenth + 1) * 2}`))
   })
 
+  test('a line too long for its bar goes without it, and keeps the time that is left', () => {
+    vi.useFakeTimers()
+    const { progress } = openTerminal()
+    for (let done = 1; done <= 20; done++) {
+      progress({ label: 'comparing each of the outputs with its own true text', done, total: 20, unit: 'rows' })
+      vi.advanceTimersByTime(2000)
+    }
+    const first = stderr.split('\n')[0]!
+    expect(first).not.toContain('█')
+    expect(first).toMatch(/rows\/s {2}eta \d+ s$/)
+  })
+
   test('slow progress is a line each 30 s', () => {
     vi.useFakeTimers()
     const { progress } = openTerminal()
