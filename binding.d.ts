@@ -238,6 +238,18 @@ export interface StepResult {
   milliseconds: number
 }
 
+/** Where a step's numbers stopped being finite. */
+export interface NotFinite {
+  /** A LoRA weight, the hidden states that leave a layer, the loss of a row, or a LoRA gradient of a row alone. */
+  what: 'weight' | 'hidden' | 'loss' | 'gradient'
+  /** -1: the embedding; the number of layers: what follows the last one. */
+  layer: number
+  /** Row id; absent for a weight. */
+  row?: number
+  /** Name of the LoRA matrix, for weights and gradients. */
+  tensor?: string
+}
+
 /** Everything beside the LoRA weights that the next step depends on. */
 export interface TrainerState {
   /** Optimizer steps applied (skipped ones not counted): AdamW's bias correction. */
@@ -353,6 +365,11 @@ export interface Trainer {
   gradients(microBatches: PackedBatch[], options: StepOptions): Promise<{ loss: number; tensors: LoraTensor[] }>
   /** No dropout, no gradient. @returns the sum of the loss over scored tokens in nats, and their number. */
   evaluate(batch: PackedBatch): Promise<{ lossSum: number; scoredTokens: number }>
+  /**
+   * The first thing of this step that is not finite, in the order of its computation, or null. Weights and optimizer
+   * stay as they are. Takes several times as long as the step.
+   */
+  diagnose(microBatches: PackedBatch[], options: StepOptions): Promise<NotFinite | null>
   state(): Promise<TrainerState>
   restore(state: TrainerState): Promise<void>
   close(): Promise<void>

@@ -317,6 +317,17 @@ Napi::Value fromStep(Napi::Env env, const StepResult& result, double millisecond
   return object;
 }
 
+Napi::Value fromNotFinite(Napi::Env env, const std::optional<NotFinite>& found) {
+  if (!found) return env.Null();
+  constexpr const char* names[] = {"weight", "hidden", "loss", "gradient"};
+  auto object = Napi::Object::New(env);
+  object.Set("what", names[static_cast<int>(found->what)]);
+  set(object, "layer", static_cast<double>(found->layer));
+  if (found->row >= 0) set(object, "row", static_cast<double>(found->row));
+  if (!found->tensor.empty()) object.Set("tensor", found->tensor);
+  return object;
+}
+
 Napi::Value fromState(Napi::Env env, const TrainerState& state) {
   auto object = Napi::Object::New(env);
   set(object, "optimizerStep", static_cast<double>(state.optimizerStep));

@@ -62,6 +62,7 @@ int64_t toInteger(Napi::Value value, const std::string& path, int64_t least, int
 Napi::Value fromFloats(Napi::Env env, const std::vector<float>& values);
 Napi::Value fromMatrices(Napi::Env env, const std::vector<NamedMatrix>& matrices);
 Napi::Value fromStep(Napi::Env env, const StepResult& result, double milliseconds);
+Napi::Value fromNotFinite(Napi::Env env, const std::optional<NotFinite>& found);
 Napi::Value fromState(Napi::Env env, const TrainerState& state);
 Napi::Value fromAdvance(Napi::Env env, const AdvanceResult& result, double milliseconds);
 

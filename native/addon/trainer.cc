@@ -9,6 +9,7 @@ std::vector<napi_property_descriptor> TrainerObject::methods() {
   return {property("step", asyncMethod<TrainerObject, &TrainerObject::step>),
           property("gradients", asyncMethod<TrainerObject, &TrainerObject::gradients>),
           property("evaluate", asyncMethod<TrainerObject, &TrainerObject::evaluate>),
+          property("diagnose", asyncMethod<TrainerObject, &TrainerObject::diagnose>),
           property("state", asyncMethod<TrainerObject, &TrainerObject::state>),
           property("restore", asyncMethod<TrainerObject, &TrainerObject::restore>),
           property("close", asyncMethod<TrainerObject, &SlotHandle<Trainer>::close>)};
@@ -58,6 +59,16 @@ Napi::Value TrainerObject::evaluate(const Napi::CallbackInfo& info) {
         object.Set("scoredTokens", static_cast<double>(result.scoredTokens));
         return object;
       });
+}
+
+Napi::Value TrainerObject::diagnose(const Napi::CallbackInfo& info) {
+  auto batches = toBatches(info[0], "microBatches", config_);
+  const StepArguments arguments = toStep(info[1]);
+  auto slot = open(kName);
+  return session_->call(
+      info.Env(),
+      [slot, batches = std::move(batches), arguments] { return slot->object->diagnose(batches, arguments.step); },
+      fromNotFinite);
 }
 
 Napi::Value TrainerObject::state(const Napi::CallbackInfo& info) {

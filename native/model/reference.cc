@@ -37,7 +37,8 @@ MaskFor dropoutMasks(const ModelConfig& config, const DropoutKey& key, const Pla
 
 }  // namespace
 
-at::Tensor referenceForward(Model& model, const Lora* lora, const PackedBatch& batch, const DropoutKey& dropout) {
+at::Tensor referenceForward(Model& model, const Lora* lora, const PackedBatch& batch, const DropoutKey& dropout,
+                            const LayerVisitor& visit) {
   const ModelConfig& config = model.config();
   batch.validate(config);
   const AutocastGuard autocast(model.device(), model.dtype());
@@ -48,6 +49,7 @@ at::Tensor referenceForward(Model& model, const Lora* lora, const PackedBatch& b
   const at::Tensor sin = sinTable.index_select(0, positions).unsqueeze(1);
 
   at::Tensor x = at::embedding(model.embedding, toTensor(batch.tokens, model.device()));
+  if (visit) visit(-1, x);
   for (int64_t l = 0; l < config.layers; ++l) {
     checkAbort();
     if (x.requires_grad()) {  // backward looks at the flag between layers too
@@ -64,6 +66,7 @@ at::Tensor referenceForward(Model& model, const Lora* lora, const PackedBatch& b
     }
     x = x + attentionOut(layer, adapter, attended.size() == 1 ? attended[0] : at::cat(attended, 0));
     x = x + feedForward(layer, adapter, rmsNorm(x, layer.postNorm, config.rmsNormEps));
+    if (visit) visit(l, x);
   }
 
   return rmsNorm(x.index_select(0, toTensor(predictingTokens(batch), model.device())), model.finalNorm,

@@ -3,6 +3,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <functional>
 
 #include "kernels/random.h"
 #include "model/batch.h"
@@ -26,8 +27,12 @@ inline uint64_t dropoutStream(const DropoutKey& key, int64_t index) {
   return mixKey(key.seed, Purpose::dropout, static_cast<uint64_t>(key.step), static_cast<uint64_t>(index));
 }
 
+// Sees the hidden states [T, hidden] that leave a layer; layer -1 is the embedding.
+using LayerVisitor = std::function<void(int64_t layer, const at::Tensor& x)>;
+
 // Final hidden states (after the last norm) of the tokens that stand before each scored token.
 // Returns [S, hidden] in the model's dtype; differentiable in the LoRA weights when grad mode is on.
-at::Tensor referenceForward(Model& model, const Lora* lora, const PackedBatch& batch, const DropoutKey& dropout);
+at::Tensor referenceForward(Model& model, const Lora* lora, const PackedBatch& batch, const DropoutKey& dropout,
+                            const LayerVisitor& visit = {});
 
 }  // namespace bt

@@ -2,6 +2,8 @@
 // Knows nothing of files, epochs or logging: TypeScript decides what to train on and when to stop.
 #pragma once
 #include <memory>
+#include <optional>
+#include <string>
 #include <vector>
 
 #include "model/batch.h"
@@ -49,6 +51,15 @@ struct EvaluateResult {
   int64_t scoredTokens = 0;
 };
 
+// Where a step's numbers stopped being finite.
+struct NotFinite {
+  enum class What { weight, hidden, loss, gradient };
+  What what = What::hidden;
+  int64_t layer = 0;   // -1: the embedding; the number of layers: what follows the last
+  int64_t row = -1;    // row id; -1 for a weight
+  std::string tensor;  // name of the LoRA matrix, for weights and gradients
+};
+
 // All members: worker thread only.
 class Trainer {
  public:
@@ -60,6 +71,9 @@ class Trainer {
   // The gradients that step() would use, unclipped and unscaled, left in lora.gradients. Returns the loss.
   double gradients(const std::vector<PackedBatch>& microBatches, int64_t step);
   EvaluateResult evaluate(const PackedBatch& batch);
+  // The first thing of this step that is not finite, in the order of its computation; nothing when all is well. Takes
+  // several times as long as the step.
+  std::optional<NotFinite> diagnose(const std::vector<PackedBatch>& microBatches, int64_t step);
 
   TrainerState state() const;
   // Throws BT_ARGUMENT when the moments' length is not this adapter's.
@@ -70,6 +84,9 @@ class Trainer {
 
  private:
   double backward(const std::vector<PackedBatch>& microBatches, int64_t step, double lossScale);
+  std::optional<NotFinite> inWeights() const;
+  std::optional<NotFinite> inForward(const PackedBatch& batch, int64_t step);
+  std::optional<NotFinite> inGradient(const PackedBatch& row, int64_t step, double lossScale);
 
   std::shared_ptr<Model> model_;
   std::shared_ptr<Lora> lora_;

@@ -123,12 +123,17 @@ function linesOf(event: Exclude<TrainEvent, StepEvent | { type: 'warning' }>, te
     case 'validation': {
       const against = event.step === 0 ? ' before training' : ` (base ${event.baseLoss.toFixed(3)})`
       const place = event.step === 0 ? 'base' : `epoch ${formatCount(event.epoch, 2)}`
-      return [`  ${place}  validation ${event.loss.toFixed(3)}${against}${event.best ? '   best so far' : ''}`]
+      const rouge = event.rougeL === undefined ? '' : `, ROUGE-L ${event.rougeL.toFixed(1)}`
+      return [`  ${place}  validation ${event.loss.toFixed(3)}${against}${rouge}${event.best ? '   best so far' : ''}`]
     }
     case 'adapter':
       return [terminal.dim(`  saved the adapter of step ${event.step} in ${event.folder}`)]
     case 'checkpoint':
       return []
+    case 'early-stop': {
+      const best = event.bestStep === undefined ? '' : `; the best was after step ${event.bestStep}`
+      return [`stopped early after step ${event.step}/${event.steps}: nothing better in ${plural(event.patience, 'validation')}${best}`]
+    }
     case 'interrupted':
       return [`saved after step ${event.step}/${event.steps} in ${event.checkpoint}`]
     case 'finished':
@@ -183,7 +188,7 @@ function finishedLines(event: TrainSummary, terminal: Terminal): string[] {
   const lines = ['', `${terminal.ok('done')} in ${formatDuration(event.seconds)}. Adapter: ${event.output} (PEFT)`]
   lines.push(`${losses.join(', ')} · ${formatCount(event.tokensPerSecond)} tok/s · ${memory}`)
   if (event.selectedStep !== event.steps) {
-    lines.push(`The adapter is the one after step ${event.selectedStep}, which had the lowest validation loss.`)
+    lines.push(`The adapter is the one after step ${event.selectedStep}, which validated best.`)
   }
   if (event.skippedSteps > 0) lines.push(`${plural(event.skippedSteps, 'step')} skipped: the gradient was not finite`)
   return [...lines, nextLine(event)]

@@ -51,22 +51,30 @@ export interface ValidationEvent {
   epoch: number
   /** Nats per scored token. */
   loss: number
+  /** ROUGE-L F1 of what is written for the first validation rows, from 0 to 100: with --best-by rouge-l. */
+  rougeL?: number
   /** That of the base model. */
   baseLoss: number
-  /** Lowest so far. */
+  /** Best so far, by what --best-by says. */
   best: boolean
+  /** Validations in a row that brought nothing better by --min-change. */
+  stale: number
   seconds: number
 }
 
 export interface TrainSummary {
   output: string
+  /** Made, not planned: fewer when nothing got better. */
   steps: number
+  stoppedEarly: boolean
   epochs: number
   /** Exponential mean of the training loss at the end; nats per scored token. */
   trainLoss: number
   /** Of the last evaluation, of the base model, and of the adapter that was handed over. */
   validationLoss?: number
   baseLoss?: number
+  /** Of the last evaluation, with --best-by rouge-l. */
+  rougeL?: number
   selectedStep: number
   selectedLoss?: number
   tokens: number
@@ -92,6 +100,7 @@ export type TrainEvent =
   | ValidationEvent
   | { type: 'checkpoint'; step: number; folder: string }
   | { type: 'adapter'; step: number; epoch: number; folder: string }
+  | { type: 'early-stop'; step: number; steps: number; patience: number; bestStep?: number; bestScore?: number }
   | { type: 'warning'; message: string }
   | { type: 'interrupted'; step: number; steps: number; checkpoint: string }
   | ({ type: 'finished' } & TrainSummary)

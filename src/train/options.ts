@@ -19,6 +19,12 @@ const count = z.int().positive()
 const share = z.number().min(0).lt(1)
 const shapes = true
 
+/** Steps, or a stretch of time: "30s", "10min", "1h". */
+const every = z.union([
+  z.int().min(0),
+  z.string().regex(/^\d+(\.\d+)?(s|min|h)$/, 'a number of steps, or a time like 10min, was expected'),
+])
+
 const targets = z
   .union([z.literal('all-linear'), z.array(z.enum(targetModules)).min(1)])
   .transform((value): TargetModule[] =>
@@ -73,15 +79,38 @@ export const trainFields = {
   ),
   saveEvery: field(
     { group: 'Output:', value: '<steps>' },
-    z.int().min(0).default(50).describe('checkpoint each n steps and at the end of each epoch; 0: there alone'),
+    every.default(50).describe('checkpoint each n steps, or so much time (10min), and at each validation; 0: there alone'),
   ),
   keep: field({ group: 'Output:', value: '<n>' }, count.default(2).describe('checkpoints kept, newest first')),
   select: field(
     { group: 'Output:', value: '<which>', shapesResult: shapes },
-    z.enum(['best', 'last']).default('best').describe("which epoch's adapter is handed over: best by validation loss"),
+    z.enum(['best', 'last']).default('best').describe('which adapter is handed over; best/ and last/ hold both'),
   ),
   logEvery: field({ group: 'Output:', value: '<steps>' }, count.default(1).describe('a line in metrics.jsonl each n')),
   force: field({ group: 'Output:' }, z.boolean().default(false).describe('start over in a folder that holds a run')),
+  validateEvery: field(
+    { group: 'Validation:', value: '<steps>', shapesResult: shapes },
+    z.int().min(0).default(0).describe('validate each n steps and at the end of each epoch; 0: there alone'),
+  ),
+  bestBy: field(
+    { group: 'Validation:', value: '<score>', shapesResult: shapes },
+    z
+      .enum(['loss', 'rouge-l'])
+      .default('loss')
+      .describe('what makes an adapter the best: validation loss, or ROUGE-L of what it writes for validation rows'),
+  ),
+  bestRows: field(
+    { group: 'Validation:', value: '<rows>', shapesResult: shapes },
+    count.default(32).describe('rows that are written for at each validation with --best-by rouge-l'),
+  ),
+  patience: field(
+    { group: 'Validation:', value: '<n>', shapesResult: shapes },
+    z.int().min(0).default(0).describe('stop early when so many validations in a row brought nothing better; 0: never'),
+  ),
+  minChange: field(
+    { group: 'Validation:', value: '<x>', shapesResult: shapes },
+    z.number().min(0).default(0).describe('what --patience takes for better: nats of loss, or points of ROUGE-L'),
+  ),
   r: field({ group: 'LoRA:', value: '<n>', shapesResult: shapes }, count.default(16).describe('rank of the update')),
   alpha: field(
     { group: 'LoRA:', value: '<x>', shapesResult: shapes },

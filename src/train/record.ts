@@ -11,7 +11,7 @@ import type { ModelSource } from '../models/types.js'
 import type { TemplateDescription } from '../text/types.js'
 import type { RowCounts, TrainSummary } from './events.js'
 import { parseLosses } from './metrics.js'
-import { resultOptions, type TrainOptions } from './options.js'
+import { resultOptions, type TrainOptions, trainSchema } from './options.js'
 
 /** Everything that the trained weights are a function of. */
 export interface RunIdentity {
@@ -79,9 +79,12 @@ const comparedByContent: (keyof TrainOptions)[] = ['model', 'data', 'validationD
 
 function identityChanges(old: RunIdentity, now: RunIdentity): string[] {
   const changes: string[] = []
+  // An option that is younger than the record had its default.
+  const complete = trainSchema.safeParse(old.options)
+  const oldOptions = complete.success ? complete.data : old.options
   for (const option of resultOptions) {
     if (comparedByContent.includes(option)) continue
-    const [before, after] = [old.options[option], now.options[option]].map(
+    const [before, after] = [oldOptions[option], now.options[option]].map(
       (value) => JSON.stringify(value) ?? 'not set',
     )
     if (before !== after) changes.push(`${option} ${before}, not ${after}`)
@@ -111,7 +114,7 @@ export const runLock = '.lock'
 
 /** Files and folders that a run makes in its output folder, beside the lock and the model card. */
 const ownNames =
-  /^(bt_native\.json|metrics\.jsonl|adapter_config\.json|adapter_model\.safetensors|checkpoint-\d+(\.tmp)?)$/
+  /^(bt_native\.json|metrics\.jsonl|adapter_config\.json|adapter_model\.safetensors|best|last|checkpoint-\d+(\.tmp)?)$/
 
 /** Removes what a run made in `folder`, and nothing else. */
 export async function removeRun(folder: string): Promise<void> {

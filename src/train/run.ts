@@ -9,6 +9,7 @@ import { type Machine, openMachine } from '../generate/machine.js'
 import { openAhead } from '../native/ahead.js'
 import type { OnProgress } from '../progress.js'
 import { packageVersion } from '../version.js'
+import { assess, validate } from './assess.js'
 import { latestCheckpoint } from './checkpoint.js'
 import type { TrainEvent, TrainSummary } from './events.js'
 import { openMetrics } from './metrics.js'
@@ -26,8 +27,9 @@ import {
   writeRecord,
 } from './record.js'
 import type { EncodedRows } from './row-cache.js'
-import { handOver, makeStep, type Sitting, saveCheckpoint, summarize, validate } from './sitting.js'
+import { makeStep, type Sitting, saveCheckpoint, summarize, wantsCheckpoint } from './sitting.js'
 import { readState, type SavedState, startStanding } from './state.js'
+import { openWritingTools } from './written.js'
 
 export interface TrainControl {
   /**
@@ -145,13 +147,17 @@ async function* sit(
     options,
     plan: planRun(encoded.train, options),
     record: recordOf(identity, machine, encoded, standing.selectedStep),
+    rows: encoded.train,
     validation: encoded.validation,
     runtime: machine.runtime,
+    model,
+    writingTools: once(() => openWritingTools(source, template)),
     trainer,
     lora,
     metrics: await openMetrics(join(options.output, 'metrics.jsonl'), saved ? standing.step : -1),
     standing,
     startedAt,
+    savedAt: performance.now(),
     before: { ...standing },
     skippedInARow: 0,
     onProgress: control.onProgress,
@@ -167,14 +173,14 @@ async function* sit(
   }
 }
 
-/** The steps that are left, with validation and saving at the end of each epoch. */
+/** The steps that are left, with validation and saving between them. */
 async function* work(sitting: Sitting, control: TrainControl): AsyncGenerator<TrainEvent, TrainSummary | undefined> {
   const { options, plan, standing } = sitting
   if (standing.step === 0 && standing.baseLoss === undefined) {
     const base = await validate(sitting, control.signal)
     if (base) yield base
   }
-  while (standing.step < plan.steps) {
+  while (standing.step < plan.steps && !standing.stoppedEarly) {
     // runtime.abort() ends the call under way; between two calls there was none.
     if (control.abort?.aborted) throw new BtError('BT_ABORTED', `stopped after step ${standing.step}`)
     if (control.signal?.aborted) {
@@ -185,10 +191,9 @@ async function* work(sitting: Sitting, control: TrainControl): AsyncGenerator<Tr
     }
     const { event, endsEpoch } = await makeStep(sitting, standing.step + 1)
     yield event
-    if (endsEpoch) yield* endEpoch(sitting)
-    else if (options.saveEvery > 0 && event.step % options.saveEvery === 0) {
-      yield { type: 'checkpoint', ...(await saveCheckpoint(sitting)) }
-    }
+    const validates = endsEpoch || (options.validateEvery > 0 && event.step % options.validateEvery === 0)
+    if (validates) yield* assess(sitting)
+    if (validates || wantsCheckpoint(sitting)) yield { type: 'checkpoint', ...(await saveCheckpoint(sitting)) }
   }
   const summary = summarize(sitting)
   await writeRecord(options.output, { ...sitting.record, training: { state: 'finished', ...summary } })
@@ -196,20 +201,13 @@ async function* work(sitting: Sitting, control: TrainControl): AsyncGenerator<Tr
   return summary
 }
 
-async function* endEpoch(sitting: Sitting): AsyncGenerator<TrainEvent, void> {
-  const { options, plan, standing } = sitting
-  const validation = await validate(sitting)
-  if (validation) yield validation
-  const none = standing.step === plan.steps && standing.selectedStep === 0
-  if (none && validation && !validation.best && options.select === 'best') {
-    const message = `no epoch ended with a finite validation loss: the adapter is the one after step ${standing.step}`
-    yield { type: 'warning', message }
+/** The first call's promise, for every call. */
+function once<T>(make: () => Promise<T>): () => Promise<T> {
+  let made: Promise<T> | undefined
+  return () => {
+    made ??= make()
+    return made
   }
-  if (!validation || validation.best || none || options.select === 'last') {
-    await handOver(sitting, validation?.loss)
-    yield { type: 'adapter', step: standing.step, epoch: standing.epoch, folder: options.output }
-  }
-  yield { type: 'checkpoint', ...(await saveCheckpoint(sitting)) }
 }
 
 function planEvent({ plan, options }: Sitting, { counts }: EncodedRows): TrainEvent {

@@ -1,43 +1,47 @@
 // What happens inside a run once everything is loaded: one step, one validation, one saving at a time. run.ts puts them
 // in order; a sitting lasts from one start of the process to its end.
-import type { Lora, LoraTensor, Runtime, StepResult, Trainer } from '../../binding.js'
-import { BtError } from '../errors.js'
+import type { Lora, LoraTensor, Model, Runtime, StepResult, Trainer } from '../../binding.js'
 import { type WriteAdapterOptions, writeAdapter } from '../models/adapter.js'
 import type { OnProgress } from '../progress.js'
 import type { EncodedRow } from '../text/types.js'
 import { type Checkpoint, pruneCheckpoints, writeCheckpoint } from './checkpoint.js'
-import type { StepEvent, TrainSummary, ValidationEvent } from './events.js'
+import { diverged, hopelessSkips } from './diverged.js'
+import type { StepEvent, TrainSummary } from './events.js'
 import type { Metrics } from './metrics.js'
 import type { TrainOptions } from './options.js'
 import type { RunPlan } from './plan.js'
 import type { RunRecord } from './record.js'
 import { learningRateAt } from './schedule.js'
 import { type Standing, writeState } from './state.js'
-import { validationLoss } from './validate.js'
+import type { WritingTools } from './written.js'
 
 export interface Sitting {
   options: TrainOptions
   record: RunRecord
   plan: RunPlan
+  /** Training rows: their indices are the row ids. */
+  rows: EncodedRow[]
   validation: EncodedRow[]
   runtime: Pick<Runtime, 'memory'>
-  trainer: Pick<Trainer, 'step' | 'evaluate' | 'state'>
-  lora: Pick<Lora, 'tensors'>
+  model: Pick<Model, 'createSampler'>
+  trainer: Pick<Trainer, 'step' | 'evaluate' | 'diagnose' | 'state'>
+  lora: Lora
+  /** For writing to validation rows; opened when it is first asked for. */
+  writingTools: () => Promise<WritingTools>
   metrics: Metrics
   standing: Standing
   /** performance.now() when this sitting began. */
   startedAt: number
   /** The standing that this sitting began with. */
   before: Readonly<Standing>
+  /** performance.now() when the last checkpoint of this sitting was written, or when it began. */
+  savedAt: number
   skippedInARow: number
   onProgress?: OnProgress
 }
 
 /** Weight of the past in the smoothed loss. */
 const smoothing = 0.95
-
-/** Skipped steps in a row after which a run is given up: enough for FP16's scale to come down from 65536 to below 1. */
-const hopelessSkips = 24
 
 /**
  * Makes optimizer step `step` and notes it.
@@ -49,6 +53,7 @@ export async function makeStep(sitting: Sitting, step: number): Promise<{ event:
   const learningRate = learningRateAt({ ...options, totalSteps: plan.steps }, step)
   const result = await sitting.trainer.step(microBatches, { learningRate, step })
   note(sitting, step, epoch, result)
+  if (sitting.skippedInARow >= hopelessSkips) throw await diverged(sitting, microBatches, { learningRate, step })
   const event: StepEvent = {
     type: 'step',
     step,
@@ -79,10 +84,6 @@ function note(sitting: Sitting, step: number, epoch: number, result: StepResult)
     standing.lossMean = smoothing * standing.lossMean + (1 - smoothing) * result.loss
     standing.lossWeight = smoothing * standing.lossWeight + (1 - smoothing)
   }
-  if (sitting.skippedInARow < hopelessSkips) return
-  throw new BtError('BT_DIVERGED', `step ${step}: no finite gradient in the last ${hopelessSkips} steps`, {
-    remedy: 'Lower --learning-rate, or use --precision fp32; the last checkpoint is from before.',
-  })
 }
 
 function smoothed({ lossMean, lossWeight }: Standing): number {
@@ -94,40 +95,26 @@ function secondsPerStep({ standing, before }: Sitting): number {
   return (standing.stepMilliseconds - before.stepMilliseconds) / 1000 / (standing.step - before.step)
 }
 
-/**
- * Loss over the validation rows, noted and compared with the best so far; undefined where there are none.
- * @throws the signal's reason, where one is given and it is aborted
- */
-export async function validate(sitting: Sitting, signal?: AbortSignal): Promise<ValidationEvent | undefined> {
-  const { standing, validation } = sitting
-  if (validation.length === 0) return undefined
-  const started = performance.now()
-  const loss = await validationLoss(sitting.trainer, validation, { onProgress: sitting.onProgress, signal })
-  const { step, epoch } = standing
-  if (step === 0) standing.baseLoss = loss
-  standing.validationLoss = loss
-  const best = step > 0 && loss < (standing.bestLoss ?? Number.POSITIVE_INFINITY)
-  if (best) standing.bestLoss = loss
-  const baseLoss = standing.baseLoss ?? Number.NaN
-  const seconds = (performance.now() - started) / 1000
-  await sitting.metrics.write({ step, epoch, validationLoss: loss, seconds })
-  return { type: 'validation', step, epoch, loss, baseLoss, best, seconds }
-}
-
-/** Writes the adapter into the output folder, where a reader sees the old one or the new one. */
-export async function handOver(sitting: Sitting, selectedLoss: number | undefined): Promise<void> {
-  const { standing, options, lora } = sitting
-  standing.selectedStep = standing.step
-  standing.selectedLoss = selectedLoss
-  await writeAdapter(options.output, adapterOf(sitting, await lora.tensors()))
-}
-
 /** The adapter as it is now, with the word on what it is. */
-function adapterOf({ options, record, standing }: Sitting, tensors: LoraTensor[]): WriteAdapterOptions {
+export function adapterOf({ options, record, standing }: Sitting, tensors: LoraTensor[]): WriteAdapterOptions {
   const { r, alpha, dropout, targets, rsLora } = options
   const training = { state: 'running', selectedStep: standing.step } as const
   const btNative: RunRecord = { ...record, training }
   return { baseModel: record.model.reference, r, alpha, dropout, targets, rsLora, tensors, btNative }
+}
+
+/** Whether --save-every asks for a checkpoint after the step that was just made. */
+export function wantsCheckpoint({ options: { saveEvery }, standing, savedAt }: Sitting): boolean {
+  if (typeof saveEvery === 'string') return performance.now() - savedAt >= 1000 * secondsOf(saveEvery)
+  return saveEvery > 0 && standing.step % saveEvery === 0
+}
+
+const unitSeconds: Record<string, number> = { s: 1, min: 60, h: 3600 }
+
+/** "10min" in seconds. */
+function secondsOf(time: string): number {
+  const [, number, unit] = /^([\d.]+)(\D+)$/.exec(time)!
+  return Number(number) * unitSeconds[unit!]!
 }
 
 /** Saves everything that the next step depends on. */
@@ -145,17 +132,20 @@ export async function saveCheckpoint(sitting: Sitting): Promise<Checkpoint> {
     await writeState(folder, standing, state)
   })
   await pruneCheckpoints(options.output, options.keep)
+  sitting.savedAt = performance.now()
   return checkpoint
 }
 
 /** The run in numbers, after its last checkpoint. */
-export function summarize({ options, plan, standing }: Sitting): TrainSummary {
+export function summarize({ options, standing }: Sitting): TrainSummary {
   return {
     output: options.output,
-    steps: plan.steps,
+    steps: standing.step,
+    stoppedEarly: standing.stoppedEarly,
     epochs: standing.epoch,
     trainLoss: smoothed(standing),
     validationLoss: standing.validationLoss,
+    rougeL: standing.rougeL,
     baseLoss: standing.baseLoss,
     selectedStep: standing.selectedStep,
     selectedLoss: standing.selectedLoss,

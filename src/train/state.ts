@@ -26,8 +26,15 @@ const standingSchema = z.object({
   seconds: z.number(),
   baseLoss: loss,
   validationLoss: loss,
-  /** Lowest validation loss after an epoch so far. */
-  bestLoss: loss,
+  /** ROUGE-L of the last evaluation, where it is asked for: from 0 to 100. */
+  rougeL: loss,
+  /** Best score after a validation so far, by what --best-by says, and the step that it came after. */
+  bestScore: loss,
+  bestStep: z.int().min(0).optional(),
+  /** Validations in a row that brought no better one than before by --min-change. */
+  stale: z.int().min(0).default(0),
+  /** Ended before the last planned step, because nothing got better. */
+  stoppedEarly: z.boolean().default(false),
   /** The adapter in the output folder: after which step, with which validation loss. */
   selectedStep: z.int().min(0),
   selectedLoss: loss,
@@ -49,6 +56,8 @@ export const startStanding: Readonly<Standing> = {
   stepMilliseconds: 0,
   seconds: 0,
   selectedStep: 0,
+  stale: 0,
+  stoppedEarly: false,
   peakMemory: 0,
   peakDeviceMemory: 0,
 }

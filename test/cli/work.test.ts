@@ -61,6 +61,22 @@ test('a run that is killed or interrupted ends as one that was not', async () =>
   expect((await runCli([...trainArgs, '--output', whole])).stderr).toMatch(/is finished already/)
 })
 
+test('the second Ctrl-C leaves in the midst of a step', async () => {
+  const data = await writeRows(join(folder, 'much.jsonl'), tinyPairs(4000))
+  const large = ['--batch-size', '40', '--grad-accum-steps', '100', '--validation', '0', '--targets', 'all-linear']
+  let signals = 0
+  const left = await runCli([...trainArgs.with(4, data), ...large, '--output', join(folder, 'left'), '--json'], {
+    onOutput: (text, child) => {
+      if (signals > 0 || !text.includes('"event":"plan"')) return
+      for (const delay of [100, 200]) setTimeout(() => signals++ >= 0 && child.kill('SIGINT'), delay)
+      signals = 1
+    },
+  })
+  expect(left.code).toBe(130)
+  expect(left.stdout).not.toContain('"event":"step"')
+  expect(left.stderr).toMatch(/press again to leave at once[\s\S]*stopped before the first step/)
+})
+
 test('generate reads and writes a pipe, and shows pairs when asked to', async () => {
   const adapter = join(folder, 'whole')
   const input = tinyPairs(5)

@@ -89,6 +89,81 @@ describe('a training run', () => {
     expect(finished!.selectedStep).toBe(finished!.steps)
   })
 
+  test('keeps the best and the last adapter, each a PEFT folder of its own', async () => {
+    const options = optionsFor({ epochs: 3, learningRate: 0.5, schedule: 'constant', warmup: 0 })
+    const events = await run(options)
+    const best = ofType(events, 'validation')
+      .filter(({ best }) => best)
+      .at(-1)!
+    const stepOf = async (name: string) => {
+      const { training } = (await readAdapter(join(options.output, name))).btNative as { training: { selectedStep: number } }
+      return training.selectedStep
+    }
+    expect(await stepOf('best')).toBe(best.step)
+    expect(await stepOf('last')).toBe(ofType(events, 'finished')[0]!.steps)
+    expect(await readFile(join(options.output, 'adapter_model.safetensors'))).toEqual(
+      await readFile(join(options.output, 'best', 'adapter_model.safetensors')),
+    )
+  })
+
+  test('validates between the epochs when asked to, without another step for it', async () => {
+    const options = optionsFor({ validateEvery: 3 })
+    const events = await run(options)
+    const { steps } = ofType(events, 'finished')[0]!
+    const plan = ofType(events, 'plan')[0]!
+    const expected = Array.from({ length: steps }, (_, index) => index + 1).filter(
+      (step) => step % 3 === 0 || step % plan.stepsPerEpoch === 0,
+    )
+    expect(ofType(events, 'validation').map(({ step }) => step)).toEqual([0, ...expected])
+    expect(losses(events)).toEqual(losses(await run(optionsFor())))
+  })
+
+  test('stops early when nothing gets better, and says so again when it is called again', async () => {
+    const spoiling = { epochs: 50, learningRate: 0.5, schedule: 'constant', warmup: 0, patience: 2 } as const
+    const options = optionsFor(spoiling)
+    const events = await run(options)
+    const validations = ofType(events, 'validation').slice(1)
+    const bestAt = validations.findLastIndex(({ best }) => best)
+    expect(validations).toHaveLength(bestAt + 1 + 2)
+    expect(validations.at(-1)!.stale).toBe(2)
+    const [stop] = ofType(events, 'early-stop')
+    expect(stop).toMatchObject({ step: validations.at(-1)!.step, bestStep: validations[bestAt]!.step, patience: 2 })
+    expect(ofType(events, 'finished')[0]).toMatchObject({
+      steps: stop!.step,
+      stoppedEarly: true,
+      selectedStep: stop!.bestStep,
+    })
+    expect((await run(options))[0]).toMatchObject({ type: 'already-finished', steps: stop!.step, stoppedEarly: true })
+  })
+
+  test('takes for better only what is better by the smallest change that counts', async () => {
+    const events = await run(optionsFor({ epochs: 50, patience: 1, minChange: 100 }))
+    // The first validation is better than none; the second is not by a hundred nats.
+    expect(ofType(events, 'early-stop')[0]!.step).toBe(2 * ofType(events, 'plan')[0]!.stepsPerEpoch)
+    expect(ofType(events, 'validation').at(-1)!.best).toBe(true)
+  })
+
+  test('can go by ROUGE-L of what it writes for validation rows', async () => {
+    const options = optionsFor({ bestBy: 'rouge-l', bestRows: 5, epochs: 4, learningRate: 0.03 })
+    const events = await run(options)
+    const validations = ofType(events, 'validation')
+    expect(validations.every(({ rougeL }) => rougeL! >= 0 && rougeL! <= 100)).toBe(true)
+    const scores = validations.slice(1).map(({ rougeL }) => rougeL!)
+    const best = validations[1 + scores.indexOf(Math.max(...scores))]!
+    expect(ofType(events, 'finished')[0]).toMatchObject({ selectedStep: best.step, rougeL: scores.at(-1) })
+    expect(losses(events)).toEqual(losses(await run(optionsFor({ epochs: 4, learningRate: 0.03 }))))
+    expect((await metricLines(options.output)).filter((line) => 'rougeL' in line)).toHaveLength(5)
+  })
+
+  test('saves by time when asked to', async () => {
+    const options = optionsFor({ saveEvery: '0.000001s' })
+    const events = await run(options)
+    expect(ofType(events, 'checkpoint')).toHaveLength(ofType(events, 'finished')[0]!.steps)
+    const hourly = ofType(await run(optionsFor({ saveEvery: '1h' })), 'checkpoint')
+    expect(hourly).toHaveLength(2) // the epochs' ends
+    await expect(run(optionsFor({ saveEvery: '10 parsecs' }))).rejects.toThrow(/a time like 10min/)
+  })
+
   test('hands over the last adapter, with a warning, when no validation loss is finite', async () => {
     // The first update makes queries times keys overflow.
     const broken = { alpha: 2e20, targets: ['q_proj', 'k_proj'], learningRate: 1, warmup: 0, maxSteps: 2 } as const
@@ -99,6 +174,22 @@ describe('a training run', () => {
     expect((await readAdapter(options.output)).btNative).toMatchObject({ training: { selectedStep: 2 } })
     const [again] = ofType(await run(options), 'already-finished')
     expect([again!.trainLoss, again!.validationLoss]).toEqual([expect.any(Number), Number.NaN])
+  })
+
+  test('that cannot go on names the layer and the row where numbers stopped being finite', async () => {
+    // An embedding that is infinite, of a sign that one row holds.
+    const broken = await writeTinyModel(join(folder, 'broken'), 1, { infiniteToken: '#' })
+    const rows = tinyPairs(8).map((row, index) => (index === 5 ? { ...row, instruction: 'Count the # signs.' } : row))
+    const file = await writeRows(join(folder, 'poison.jsonl'), rows)
+    const all = { batchSize: 8, gradAccumSteps: 1, validation: 0, epochs: 40, saveEvery: 10 }
+    const options = optionsFor({ model: broken, data: file, ...all })
+    await expect(run(options)).rejects.toMatchObject({
+      code: 'BT_DIVERGED',
+      message: expect.stringMatching(
+        /step 24: no finite gradient in the last 24 steps: what leaves the embedding is not finite, first in training row 5 \("Count the # signs\."\)/,
+      ),
+    })
+    expect((await listCheckpoints(options.output))[0]!.step).toBe(23)
   })
 
   test('takes the columns that it is told to, and the form of the prompt', async () => {

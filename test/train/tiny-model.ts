@@ -11,8 +11,15 @@ const heads = 4
 const kvHeads = 2
 const headDim = 8
 
-/** Writes a Hugging Face folder that openModel reads. The same seed gives the same weights. */
-export async function writeTinyModel(folder: string, seed = 1): Promise<string> {
+/**
+ * Writes a Hugging Face folder that openModel reads. The same seed gives the same weights.
+ * @param infiniteToken a sign whose embedding is infinite
+ */
+export async function writeTinyModel(
+  folder: string,
+  seed = 1,
+  { infiniteToken }: { infiniteToken?: string } = {},
+): Promise<string> {
   await mkdir(folder, { recursive: true })
   const tokens = byteAlphabet()
   const vocab = Object.fromEntries(tokens.map((token, id) => [token, id]))
@@ -57,9 +64,10 @@ export async function writeTinyModel(folder: string, seed = 1): Promise<string> 
     chat_template:
       "{% for message in messages %}{{'<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>' + '\\n'}}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}",
   })
-  await writeSafetensors(join(folder, 'model.safetensors'), randomTensors(tokens.length + special.length, seed), {
-    format: 'pt',
-  })
+  const tensors = randomTensors(tokens.length + special.length, seed)
+  const broken = infiniteToken === undefined ? -1 : tokens.indexOf(infiniteToken)
+  if (broken >= 0) tensors[0]!.data.fill(Number.POSITIVE_INFINITY, broken * hidden, (broken + 1) * hidden)
+  await writeSafetensors(join(folder, 'model.safetensors'), tensors, { format: 'pt' })
   return folder
 }
 
