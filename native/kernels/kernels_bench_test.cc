@@ -113,8 +113,7 @@ void benchOf() {
   const std::vector<T> states = normal<T>(sequences * hidden), head = normal<T>(vocab * hidden);
   std::vector<float> chances(sequences * vocab);
   benchLine<T>(
-      "logits of 16 rows",
-      [&] { bt::logits<T>(states.data(), head.data(), chances.data(), sequences, vocab, hidden); },
+      "logits of 16 rows", [&] { bt::logits<T>(states.data(), head.data(), chances.data(), sequences, vocab, hidden); },
       [&] { logitsNaive<T>(states.data(), head.data(), chances.data(), sequences, vocab, hidden); });
   benchLine<T>(
       "norm of heads",

@@ -46,21 +46,27 @@ BT_RANGES(float)
 BT_RANGES(Bf16)
 BT_RANGES(Fp16)
 
+bool hasBf16Products() {
+  return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
+         __builtin_cpu_supports("avx512bf16");
+}
+
 }  // namespace
 
 template <typename T>
 void logits(const T* hidden, const T* weight, float* out, int64_t rows, int64_t vocab, int64_t width) {
   if constexpr (std::is_same_v<T, Bf16>) {
-    if (avx512::servesLogits()) {
+    static const bool wide = hasBf16Products();
+    if (wide) {
       parallelRows(vocab, [=](int64_t begin, int64_t end) {
         avx512::bf16Logits(&hidden->bits, &weight->bits, out, rows, begin, end, width, vocab);
       });
       return;
     }
   }
-  parallelRows(vocab, [=](int64_t begin, int64_t end) {
-    logitsRange(hidden, weight, out, rows, begin, end, width, vocab);
-  });
+  parallelRows(vocab,
+               [=](int64_t begin, int64_t end) { logitsRange(hidden, weight, out, rows, begin, end, width, vocab); });
 }
 
 template <typename T>
@@ -76,8 +82,8 @@ void logitsNaive(const T* hidden, const T* weight, float* out, int64_t rows, int
   }
 }
 
-#define BT_INSTANTIATE(T)                                                             \
-  template void logits<T>(const T*, const T*, float*, int64_t, int64_t, int64_t);     \
+#define BT_INSTANTIATE(T)                                                         \
+  template void logits<T>(const T*, const T*, float*, int64_t, int64_t, int64_t); \
   template void logitsNaive<T>(const T*, const T*, float*, int64_t, int64_t, int64_t);
 BT_INSTANTIATE(float)
 BT_INSTANTIATE(Bf16)

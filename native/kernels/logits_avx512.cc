@@ -55,11 +55,6 @@ inline void block(const uint16_t* const* hidden, const uint16_t* const* weight, 
 
 }  // namespace
 
-bool servesLogits() {
-  return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bf16");
-}
-
 void bf16Logits(const uint16_t* hidden, const uint16_t* weight, float* out, int64_t rows, int64_t begin, int64_t end,
                 int64_t width, int64_t outWidth) {
   for (int64_t v = begin; v < end; v += blockWeights) {

@@ -5,9 +5,7 @@
 
 namespace bt::avx512 {
 
-// Whether this processor has what bf16Logits() is made of.
-bool servesLogits();
-
+// AVX-512 F, BW, DQ and VL and AVX512_BF16 are needed.
 // out[r * outWidth + v] = hidden[r] . weight[v] for 0 <= r < rows and begin <= v < end.
 // hidden: (rows, width)   weight: (vocabulary, width), both the bits of BF16
 void bf16Logits(const uint16_t* hidden, const uint16_t* weight, float* out, int64_t rows, int64_t begin, int64_t end,
