@@ -11,7 +11,7 @@ import type { ModelSource } from '../models/types.js'
 import type { TemplateDescription } from '../text/types.js'
 import type { RowCounts, TrainSummary } from './events.js'
 import { parseLosses } from './metrics.js'
-import { resultOptions, type TrainOptions } from './options.js'
+import { resultOptions, type TrainOptions, trainSchema } from './options.js'
 
 /** Everything that the trained weights are a function of. */
 export interface RunIdentity {
@@ -79,11 +79,12 @@ const comparedByContent: (keyof TrainOptions)[] = ['model', 'data', 'validationD
 
 function identityChanges(old: RunIdentity, now: RunIdentity): string[] {
   const changes: string[] = []
+  // An option that is younger than the record had its default.
+  const complete = trainSchema.safeParse(old.options)
+  const oldOptions = complete.success ? complete.data : old.options
   for (const option of resultOptions) {
     if (comparedByContent.includes(option)) continue
-    const [before, after] = [old.options[option], now.options[option]].map(
-      (value) => JSON.stringify(value) ?? 'not set',
-    )
+    const [before, after] = [oldOptions[option], now.options[option]].map((value) => JSON.stringify(value) ?? 'not set')
     if (before !== after) changes.push(`${option} ${before}, not ${after}`)
   }
   if (old.model.hash !== now.model.hash) {
