@@ -201,10 +201,10 @@ export interface TrainerOptions {
   /** Feeds dropout. */
   seed: number
   /**
-   * 'fused' ('auto') is the hand-written layer, by the kernels of the device; 'aten' the same layer by libtorch's
+   * 'fused', the default, is the hand-written layer, by the kernels of the device; 'aten' the same layer by libtorch's
    * operators alone, as on GPUs without libbt_cuda; 'reference' plain autograd.
    */
-  engine?: 'auto' | 'fused' | 'aten' | 'reference'
+  engine?: 'fused' | 'aten' | 'reference'
   /**
    * 'auto' pads batches to a few sizes and replays each as CUDA graphs, where the device is a GPU with libbt_cuda and flash
    * attention; 'padded' pads on any device and captures nothing. Losses and gradients are those of the batch as it is.

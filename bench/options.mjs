@@ -11,8 +11,8 @@ export const usage = `npm run bench -- train|start|generate [options]
   --precision fp32|bf16    what bt-native takes by itself
   --threads N              2
   --windows N              timed rounds, in turn; 5 (3 with --scaling)
-  --only NAMES             of ${Object.keys(contestants).join(',')}
-  --max-tokens N           longest row; 512
+  --only NAMES             of ${Object.keys(contestants).join(',')}; not for generate
+  --max-tokens N           longest row; 512; not for start
   --json FILE              everything that was measured
   --write-docs             the table into docs/performance.md
 
@@ -55,14 +55,27 @@ const flags = {
   'batch-sizes': text('8,16,32'),
 }
 
-/** @throws {Error} that names the flag which is not understood */
+const always = ['data', 'precision', 'threads', 'windows', 'json', 'write-docs']
+/** Flags that each bench takes. */
+const takes = {
+  train: [...always, 'model', 'only', 'max-tokens', 'agree', 'tokens-per-step', 'settings'],
+  scaling: [...always, 'model', 'only', 'max-tokens', 'settings', 'scaling', 'lengths', 'ranks', 'thread-counts'],
+  start: [...always, 'only'],
+  generate: [...always, 'max-tokens', 'adapter', 'rows', 'max-new-tokens', 'batch-sizes'],
+}
+
+/** @throws {Error} that names the flag which is not understood, or which this bench has no use for */
 export function readOptions(args) {
-  const { values, positionals } = parseArgs({ args, allowPositionals: true, options: flags })
-  const number = (name) => {
-    const value = Number(values[name])
+  const { values, positionals, tokens } = parseArgs({ args, allowPositionals: true, options: flags, tokens: true })
+  const kind = positionals.join(' ') === 'train' && values.scaling ? 'scaling' : positionals.join(' ')
+  const idle = tokens.find((token) => token.kind === 'option' && takes[kind] && !takes[kind].includes(token.name))
+  if (idle) throw new Error(`--${idle.name}: ${kind} has no use for it`)
+  const number = (name, fallback) => {
+    const value = Number(values[name] ?? fallback)
     if (!Number.isInteger(value) || value < 0) throw new Error(`--${name} ${values[name]}: a whole number was expected`)
     return value
   }
+  if (number('windows', '1') === 0 && kind !== 'train') throw new Error('--windows 0: a median of nothing')
   const numbers = (name) => values[name].split(',').filter(Boolean).map(Number)
   return {
     bench: positionals.join(' '),

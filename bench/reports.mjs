@@ -110,7 +110,7 @@ function startReport(result) {
   ])
   const heads = ['', 'start of the process to the end of the first step, s', 'before that step, s']
   return report('start', [
-    `${model.title}, one step of one row of ${tokens} tokens, caches warm, the peers' rows tokenized beforehand. ${machineLine(machine)}.`,
+    `${model.title}, one step of one row of ${tokens} tokens, caches warm, the rows of all tokenized beforehand. ${machineLine(machine)}.`,
     table(heads, rows),
     ...ending(result),
   ])

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { describeMachine } from './machine.mjs'
 import { prepareModel } from './models.mjs'
 import { progress } from './progress.mjs'
-import { evenSteps, realRows, stepsOf, tokensOf } from './rows.mjs'
+import { evenSteps, randomised, realRows, stepsOf, tokensOf } from './rows.mjs'
 import { initialise, learningRate, lora } from './train.mjs'
 import { timeInTurn } from './windows.mjs'
 
@@ -19,7 +19,8 @@ export async function benchScaling(options) {
   const base = describeMachine(options)
   const model = await prepareModel(options.model, base)
   const real = await realRows(options.data, options.maxTokens)
-  const steps = stepsOf(real, options.windows + 1, { batchSize: 4, gradAccumSteps: 4 })
+  const rows = model.vocabulary ? randomised(real, model.vocabulary) : real
+  const steps = stepsOf(rows, options.windows + 1, { batchSize: 4, gradAccumSteps: 4 })
   const folder = await mkdtemp(join(tmpdir(), 'bt-bench-'))
   const failures = {}
   const names = options.only.filter((name) => ['fused', 'reference', 'careful'].includes(name))

@@ -1,5 +1,6 @@
 // `npm run bench -- start`: from the start of a process to the end of its first optimizer step, everything cached.
-// bt-native runs its real command line and reads rows as text; the peers import, load and get their rows as token ids.
+// bt-native runs its real command line, which keeps the token ids of a file that it has read before; the peers import,
+// load and get their rows as token ids.
 import { spawn } from 'node:child_process'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'

@@ -5,7 +5,7 @@ import { readdirSync, statSync } from 'node:fs'
 import { mkdir, readdir, readFile, rm, stat, utimes } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { hasCode } from './errors.js'
+import { BtError, hasCode } from './errors.js'
 import { sha256, writeAtomic } from './files.js'
 import { cacheFolder } from './paths.js'
 import { packageVersion } from './version.js'
@@ -52,7 +52,9 @@ export function codeStamp(...folders: string[]): string {
  */
 export async function readEntry({ name }: Cache, key: string): Promise<Buffer | undefined> {
   const path = pathOf(name, key)
-  const bytes = await readFile(path).catch(() => undefined)
+  const bytes = await readFile(path).catch((error: unknown) => {
+    if (!isSystemError(error)) throw error
+  })
   if (!bytes || bytes.length < digestBytes) return undefined
   const content = bytes.subarray(digestBytes)
   if (!createHash('sha256').update(content).digest().equals(bytes.subarray(0, digestBytes))) return undefined
@@ -77,9 +79,15 @@ export async function writeEntry(cache: Cache, key: string, parts: readonly Uint
       for (const part of parts) await file.writeFile(part)
     })
     await evict(cache, key)
-  } catch {
+  } catch (error) {
     // A read-only home or a full disk: it is made again next time.
+    if (!isSystemError(error)) throw error
   }
+}
+
+/** Whether the system refused something, rather than the program being wrong. */
+function isSystemError(error: unknown): boolean {
+  return error instanceof BtError || (error instanceof Error && 'syscall' in error)
 }
 
 /** A temporary file of this age (milliseconds) was left by a kill. */

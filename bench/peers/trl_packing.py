@@ -49,9 +49,10 @@ class Packing:
     def open(self, model, adapter, dtype, threads, rows, blockTokens, blocksPerBatch, gradAccumSteps, learningRate):
         torch.set_num_threads(threads)
         self.turns = Turns()
+        self.folder = tempfile.TemporaryDirectory()
         data = Dataset.from_list([{"input_ids": row["tokens"], "completion_mask": mask_of(row)} for row in rows])
         config = SFTConfig(
-            output_dir=tempfile.mkdtemp(),
+            output_dir=self.folder.name,
             packing=True,
             max_length=blockTokens,
             completion_only_loss=True,

@@ -223,7 +223,7 @@ TrainerArguments toTrainer(Napi::Value value) {
   TrainerOptions& options = arguments.options;
   options.scaled = arguments.precision == "fp16";
   if (fields.has("engine")) {
-    const std::string engine = fields.choice("engine", {"auto", "fused", "aten", "reference"});
+    const std::string engine = fields.choice("engine", {"fused", "aten", "reference"});
     if (engine == "aten") options.engine = EngineKind::aten;
     if (engine == "reference") options.engine = EngineKind::reference;
   }

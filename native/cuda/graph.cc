@@ -3,9 +3,11 @@
 #include <ATen/cuda/CUDAGraph.h>
 #include <c10/cuda/CUDAFunctions.h>
 #include <c10/cuda/CUDAGuard.h>
+#include <c10/cuda/CUDAMacros.h>
 #include <c10/cuda/CUDAStream.h>
 
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 
@@ -31,10 +33,19 @@ int guarded(Work work) {
   return kBtCudaFailed;
 }
 
+// What captures run on, one for each device: libtorch keeps a workspace of cuBLAS for every stream that it was used on.
+c10::cuda::CUDAStream sideStream(c10::DeviceIndex device) {
+  static std::mutex mutex;
+  static std::optional<c10::cuda::CUDAStream> streams[C10_COMPILE_TIME_MAX_GPUS];
+  const std::lock_guard lock(mutex);
+  std::optional<c10::cuda::CUDAStream>& stream = streams[device];
+  if (!stream) stream = c10::cuda::getStreamFromPool(/*isHighPriority=*/false, device);
+  return *stream;
+}
+
 class Graph {
  public:
-  Graph(c10::DeviceIndex device, c10::MempoolId_t pool)
-      : side_(c10::cuda::getStreamFromPool(/*isHighPriority=*/false, device)), pool_(pool) {}
+  Graph(c10::DeviceIndex device, c10::MempoolId_t pool) : side_(sideStream(device)), pool_(pool) {}
 
   // In the midst of a capture it is one that failed: what else goes wrong then is a consequence.
   ~Graph() {

@@ -263,13 +263,21 @@ template <typename T>
 using Wide =
     std::conditional_t<std::is_same_v<T, float>, float, std::conditional_t<std::is_same_v<T, Bf16>, uint16_t, void>>;
 
+// Whether this processor runs attention_avx512.cc. BF16 is left to MKL where there is AMX. Asked here, where no
+// instruction is one that it may lack.
+bool hasAvx512(bool bf16) {
+  const bool wide = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                    __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+  return wide && (!bf16 || (__builtin_cpu_supports("avx512bf16") && !__builtin_cpu_supports("amx-bf16")));
+}
+
 template <typename T>
 bool wideServes(const AttentionShape& shape) {
   if constexpr (std::is_void_v<Wide<T>>) {
     return false;
   } else {
-    static const bool serves = avx512::serves(std::is_same_v<T, Bf16>);
-    return serves && avx512::servesWidth(shape.headDim);
+    static const bool serves = hasAvx512(std::is_same_v<T, Bf16>);
+    return serves && shape.headDim % 32 == 0 && shape.headDim <= 256;
   }
 }
 
@@ -284,6 +292,7 @@ class Lines {
   void* get(int64_t bytes) {
     if (bytes > size_) {
       memory_.reset();
+      size_ = 0;  // should there be no memory
       memory_.reset(static_cast<std::byte*>(::operator new(bytes, line)));
       size_ = bytes;
     }

@@ -18,6 +18,8 @@ inline int64_t roundUp(int64_t x, int64_t to) { return (x + to - 1) / to * to; }
 inline int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 inline int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
 
+inline int64_t keysOf(const Sequence& sequence) { return sequence.prefix + sequence.length; }
+
 // ---- Products
 
 inline __m512 multiplyAdd(__m512 sum, const float* a, const float* b) {
@@ -158,8 +160,9 @@ inline void storePair(uint16_t* to, int64_t, __m512 first, __m512 second) {
   _mm512_storeu_si512(to, _mm512_or_si512(low, _mm512_slli_epi32(high, 16)));
 }
 
-// e^x to 2 ulp: the polynomial of fastExp in kernels/element.h; below the smallest number it is 0.
-inline __m512 exponential(__m512 x) {
+// e^x to 2 ulp: the polynomial of fastExp in kernels/element.h. Below -104 it is 0, NaN stays NaN.
+inline __m512 exponential(__m512 given) {
+  const __m512 x = _mm512_max_ps(_mm512_set1_ps(-104.5f), given);
   const __m512 n = _mm512_roundscale_ps(_mm512_mul_ps(x, _mm512_set1_ps(1.44269504088896341f)), 0x08);
   __m512 r = _mm512_fnmadd_ps(n, _mm512_set1_ps(0.693359375f), x);
   r = _mm512_fnmadd_ps(n, _mm512_set1_ps(-2.12194440e-4f), r);
@@ -212,19 +215,19 @@ float softmaxRow(T* p, const float* s, int64_t from, int64_t to, int64_t begin, 
 
 template <typename T>
 int64_t packedElements(const Sequence& sequence) {
-  return 2 * roundUp(sequence.keys(), lanes) * sequence.headDim;
+  return 2 * roundUp(keysOf(sequence), lanes) * sequence.headDim;
 }
 
 template <typename T>
 void packKeys(const Sequence& sequence, const T* k, const T* v, T* packed) {
-  const int64_t d = sequence.headDim, columns = roundUp(sequence.keys(), lanes);
-  packAcross(k, d, sequence.keys(), d, columns, packed);
-  packAlong(v, d, sequence.keys(), columns, d, packed + columns * d);
+  const int64_t d = sequence.headDim, columns = roundUp(keysOf(sequence), lanes);
+  packAcross(k, d, keysOf(sequence), d, columns, packed);
+  packAlong(v, d, keysOf(sequence), columns, d, packed + columns * d);
 }
 
 template <typename T>
 void forward(const Sequence& sequence, const T* q, const T* packed, T* out, float* logSumExp, void* scratch) {
-  const int64_t d = sequence.headDim, columns = roundUp(sequence.keys(), lanes);
+  const int64_t d = sequence.headDim, columns = roundUp(keysOf(sequence), lanes);
   const T *keys = packed, *values = packed + columns * d;
   const float scale = scaleOf(sequence);
   float* scores = static_cast<float*>(scratch);       // (strip, columns)
@@ -268,7 +271,7 @@ struct Workspace {
   float *logSumExp, *delta;    // (64)
   int64_t keys;                // rounded up to 16
 
-  Workspace(const Sequence& sequence, void* memory) : keys(roundUp(sequence.keys(), lanes)) {
+  Workspace(const Sequence& sequence, void* memory) : keys(roundUp(keysOf(sequence), lanes)) {
     char* at = static_cast<char*>(memory);
     const int64_t d = sequence.headDim;
     take(at, keysAcross, d * keys);
@@ -404,7 +407,7 @@ void turnKeys(const uint16_t* k, int64_t length, int64_t d, int64_t keys, uint16
 
 template <typename T>
 int64_t scratchBytes(const Sequence& sequence) {
-  const int64_t columns = roundUp(sequence.keys(), lanes);
+  const int64_t columns = roundUp(keysOf(sequence), lanes);
   const int64_t forward = stripRows * ((columns + sequence.headDim) * 4 + columns * static_cast<int64_t>(sizeof(T)));
   return larger(forward, Workspace<T>(sequence, nullptr).bytes);
 }
@@ -412,9 +415,9 @@ int64_t scratchBytes(const Sequence& sequence) {
 template <typename T>
 void backward(const Sequence& sequence, int64_t group, const T* q, const T* k, const T* v, const T* out,
               const float* logSumExp, const T* dOut, T* dq, const KeyGradients<T>& gradients, void* scratch) {
-  const int64_t d = sequence.headDim, length = sequence.length, cells = sequence.keys() * d;
+  const int64_t d = sequence.headDim, length = sequence.length, cells = keysOf(sequence) * d;
   Workspace<T> work(sequence, scratch);
-  turnKeys(k, sequence.keys(), d, work.keys, work.keysAcross);
+  turnKeys(k, keysOf(sequence), d, work.keys, work.keysAcross);
   memset(work.dk, 0, cells * sizeof(float));
   memset(work.dv, 0, cells * sizeof(float));
   for (int64_t head = 0; head < group; ++head) {
@@ -434,12 +437,6 @@ void backward(const Sequence& sequence, int64_t group, const T* q, const T* k, c
     store(gradients.k + i - apart, _mm512_loadu_ps(work.dk + i));
     store(gradients.v + i - apart, _mm512_loadu_ps(work.dv + i));
   }
-}
-
-bool serves(bool bf16) {
-  const bool wide = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-                    __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
-  return wide && (!bf16 || (__builtin_cpu_supports("avx512bf16") && !__builtin_cpu_supports("amx-bf16")));
 }
 
 #define BT_INSTANTIATE(T)                                                                                             \

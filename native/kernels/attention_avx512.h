@@ -7,10 +7,7 @@
 
 namespace bt::avx512 {
 
-// Whether this processor runs forward and backward of that type. BF16 is left to MKL where there is AMX.
-bool serves(bool bf16);
-// Whether heads of that width are computed here: multiples of 32.
-inline bool servesWidth(int64_t headDim) { return headDim % 32 == 0 && headDim <= 256; }
+// Heads are a multiple of 32 and at most 256 wide. AVX-512 F, BW, DQ and VL are needed, for BF16 AVX512_BF16 too.
 
 // One sequence. T below: float, or uint16_t for the bits of BF16.
 struct Sequence {
@@ -19,8 +16,6 @@ struct Sequence {
   int64_t headDim;
   int64_t window;      // keys this many or more positions back are not seen; 0: no limit
   int64_t tokenWidth;  // elements from a token of out and dOut to the next
-
-  int64_t keys() const { return prefix + length; }
 };
 
 // Elements of T that packKeys() fills, and bytes of scratch that a call needs; both to be aligned to 64 bytes.

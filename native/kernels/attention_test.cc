@@ -101,9 +101,9 @@ void testAttentionDerivative() {
 
 // Scores far apart: one key takes all, the others' probabilities underflow.
 template <typename T>
-void testSteepAttention() {
-  Check check(named<T>("attention with steep scores"));
-  Packed<T> in({200, 1, 130}, 2, 1, 16, 0, 1);
+void testSteepAttention(int64_t headDim) {
+  Check check(named<T>(text("attention with steep scores, heads of %ld", headDim)));
+  Packed<T> in({200, 1, 130}, 2, 1, headDim, 0, 1);
   for (T& value : in.q) value = narrowTo<T>(widen(value) * 60);
   const Attended<T> fast(in, false), plain(in, true);
   // FP32 scores of some hundreds are known to some 1e-5, and so are their exponentials, relative to themselves.
@@ -196,8 +196,8 @@ void testAttention() {
   testHeads<Bf16>();
   testAttentionOf<float>();
   testAttentionOf<Bf16>();
-  testSteepAttention<float>();
-  testSteepAttention<Bf16>();
+  for (const int64_t headDim : {16, 64}) testSteepAttention<float>(headDim);
+  for (const int64_t headDim : {16, 64}) testSteepAttention<Bf16>(headDim);
   testAttentionDerivative();
 }
 

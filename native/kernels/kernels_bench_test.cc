@@ -5,6 +5,7 @@
 #include "kernels/dropout.h"
 #include "kernels/gate.h"
 #include "kernels/heads.h"
+#include "kernels/logits.h"
 #include "kernels/norm.h"
 #include "kernels/testing.h"
 
@@ -108,6 +109,12 @@ void benchOf() {
         std::copy(logits.begin(), logits.end(), gradient.begin());
         crossEntropyNaive<T>(gradient.data(), targets.data(), losses.data(), scored, vocab, 0.01f);
       });
+  const int64_t sequences = 16;
+  const std::vector<T> states = normal<T>(sequences * hidden), head = normal<T>(vocab * hidden);
+  std::vector<float> chances(sequences * vocab);
+  benchLine<T>(
+      "logits of 16 rows", [&] { bt::logits<T>(states.data(), head.data(), chances.data(), sequences, vocab, hidden); },
+      [&] { logitsNaive<T>(states.data(), head.data(), chances.data(), sequences, vocab, hidden); });
   benchLine<T>(
       "norm of heads",
       [&] { headNormForward<T>(shape, joined.data(), norms.data(), qkv.data(), weight.data(), weight.data(), 1e-6f); },

@@ -14,6 +14,7 @@
 #include "kernels/cross_entropy.h"
 #include "kernels/dropout.h"
 #include "kernels/gate.h"
+#include "kernels/logits.h"
 #include "kernels/norm.h"
 #include "kernels/random.h"
 #include "kernels/testing.h"
@@ -254,6 +255,32 @@ void testCrossEntropy() {
   for (const Check& check : {loss, gradient}) check.finish();
 }
 
+// ---- Logits
+
+template <typename T>
+void testLogits() {
+  Check sums(named<T>("logits")), alone(named<T>("logits of a row in any batch")), threads(named<T>("logits, threads"));
+  for (int i = 0; i < shapes(); ++i) {
+    const int64_t rows = draw(1, 18), vocab = draw(1, 70), width = pick<int64_t>({1, 24, 32, 63, 64, 576, 2049});
+    const std::string shape = text("%ld rows, %ld weights of %ld", rows, vocab, width);
+    const std::vector<T> hidden = normal<T>(rows * width), weight = normal<T>(vocab * width);
+    Output<float> found(rows * vocab), plain(rows * vocab), one(vocab);
+    logits<T>(hidden.data(), weight.data(), found, rows, vocab, width);
+    logitsNaive<T>(hidden.data(), weight.data(), plain, rows, vocab, width);
+    sums.near(found.values(), plain.values(), {2e-6, 0}, shape);
+    const int64_t row = draw(0, rows - 1);
+    logits<T>(hidden.data() + row * width, weight.data(), one, 1, vocab, width);
+    const std::vector<float> all = found.values();
+    alone.same(one.values(), {all.begin() + row * vocab, all.begin() + (row + 1) * vocab}, shape);
+    sameForAnyThreads(threads, shape, [&] {
+      Output<float> again(rows * vocab);
+      logits<T>(hidden.data(), weight.data(), again, rows, vocab, width);
+      return again.values();
+    });
+  }
+  for (const Check& check : {sums, alone, threads}) check.finish();
+}
+
 // ---- Products
 
 template <typename T>
@@ -375,6 +402,9 @@ void testRows() {
   testCrossEntropy<float>();
   testCrossEntropy<Bf16>();
   testCrossEntropy<Fp16>();
+  testLogits<float>();
+  testLogits<Bf16>();
+  testLogits<Fp16>();
 }
 
 void testProducts() {

@@ -163,8 +163,8 @@ constexpr const char* typeName = std::is_same_v<T, float>  ? "f32"
                                  : std::is_same_v<T, Bf16> ? "bf16"
                                                            : "f16";
 template <typename T>
-inline std::string named(const char* kernel) {
-  return std::string(kernel) + " " + typeName<T>;
+inline std::string named(const std::string& kernel) {
+  return kernel + " " + typeName<T>;
 }
 
 // A step between neighbouring numbers is up to this share of them; for FP16 never less than `finest`.
@@ -282,7 +282,7 @@ struct Packed {
       if (draw(0, 5) == 0) lengths.push_back(0);
     }
     const auto [heads, kvHeads] = pick<std::pair<int64_t, int64_t>>({{9, 3}, {4, 1}, {2, 2}, {1, 1}});
-    const int64_t headDim = quick ? pick<int64_t>({8, 16}) : pick<int64_t>({8, 16, 64, 128});
+    const int64_t headDim = quick ? pick<int64_t>({8, 32, 64}) : pick<int64_t>({8, 16, 64, 128});
     Packed result(lengths, heads, kvHeads, headDim, pick<int64_t>({0, 0, 0, 1, 2, 5, 64, 127, 128, 200, 1000}),
                   pick({0.5f, 1.0f, 4.0f}));
     if (lengths.size() > 1 && servesPrefix<T>(headDim) && draw(0, 1) == 0) result.prefix = draw(0, lengths[0]);

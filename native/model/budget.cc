@@ -30,7 +30,7 @@ int64_t slots(int64_t n) { return static_cast<int64_t>(std::bit_ceil(static_cast
 PackedBatch padded(const PackedBatch& batch) {
   const int64_t longest = longestRow(batch);
   const auto scored = static_cast<int64_t>(batch.scored.size());
-  const int64_t addScored = longest > 1 ? std::max(kLeast, slots(scored)) - scored : 0;
+  const int64_t addScored = longest > 1 ? step(scored) - scored : 0;
   // A row of n tokens has n - 1 that can be scored.
   const int64_t least = addScored > 0 ? addScored + (addScored + longest - 2) / (longest - 1) : 0;
   const int64_t total = step(batch.tokenCount() + least);

@@ -19,9 +19,9 @@ struct Budget {
 // The power of two that n reaches up to: numbers of rows and lengths that differ less do not matter to a graph.
 int64_t slots(int64_t n);
 
-// The batch with tokens added. Its tokens are at least 64 and one of eight steps to each power of two, so that at most
-// about an eighth of them is added; scored ones are a power of two, at least 64, and cost a row of the last layer each.
-// What is added stands behind, row ids are -1, and no added row is longer than the longest of the batch.
+// The batch with tokens added. Its tokens, and the scored ones among them, are at least 64 and one of eight steps to
+// each power of two. So at most about a quarter of the tokens is added, and some 130 more to a small batch. What is
+// added stands behind, row ids are -1, and no added row is longer than the longest of the batch.
 PackedBatch padded(const PackedBatch& batch);
 
 Budget budgetOf(const PackedBatch& batch);

@@ -92,6 +92,18 @@ void expectBudgets() {
     std::printf("%d tokens become %ld with %zu scored\n", tokens, total, more.scored.size());
     ++wrong;
   }
+  for (int32_t tokens : {200, 300, 800, 1200, 2000, 5000}) {
+    for (int32_t share : {1, 2, 8}) {
+      PackedBatch batch = batchOf(tokens);
+      batch.scored.clear();
+      for (int32_t t = tokens - tokens / share + 1; t < tokens; ++t) batch.scored.push_back(t);
+      const PackedBatch more = padded(batch);
+      if (more.tokenCount() <= tokens * 5 / 4 + 130 && more.scored.size() >= batch.scored.size()) continue;
+      std::printf("%d tokens, %zu scored become %ld with %zu\n", tokens, batch.scored.size(), more.tokenCount(),
+                  more.scored.size());
+      ++wrong;
+    }
+  }
 }
 
 }  // namespace

@@ -9,7 +9,6 @@
 #include <ATen/ops/from_blob.h>
 #include <ATen/ops/index_copy.h>
 #include <ATen/ops/index_select.h>
-#include <ATen/ops/linear.h>
 
 #include <algorithm>
 
@@ -18,6 +17,7 @@
 #include "model/autocast.h"
 #include "model/decoder.h"
 #include "model/error.h"
+#include "model/logits.h"
 
 namespace bt {
 
@@ -113,7 +113,7 @@ at::Tensor Sampler::forward(const std::vector<Running*>& rows, const std::vector
   }
   for (size_t i = 0; i < rows.size(); ++i) rows[i]->length += static_cast<int64_t>(tokens[i].size());
   const at::Tensor hidden = rmsNorm(x.index_select(0, indices(last, device)), model_->finalNorm, config.rmsNormEps);
-  return at::linear(hidden, model_->head).to(at::kFloat).cpu().contiguous();
+  return logitsOf(hidden, model_->head);
 }
 
 void Sampler::take(std::vector<Running>& rows, const at::Tensor& logits, AdvanceResult& result) {

@@ -4,7 +4,6 @@
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/from_blob.h>
 #include <ATen/ops/full.h>
-#include <ATen/ops/linear.h>
 #include <ATen/ops/mm.h>
 
 #include <algorithm>
@@ -13,6 +12,7 @@
 #include "kernels/cross_entropy.h"
 #include "model/abort.h"
 #include "model/cuda_call.h"
+#include "model/logits.h"
 
 namespace bt {
 
@@ -110,9 +110,9 @@ std::vector<float> targetLogProbs(const at::Tensor& hidden, const at::Tensor& he
   std::vector<float> result;
   result.reserve(targets.size());
   eachChunk(hidden, head, [&](int64_t begin, int64_t rows) {
-    const at::Tensor logits = at::linear(hidden.narrow(0, begin, rows), head).to(at::kFloat);
+    const at::Tensor logits = logitsOf(hidden.narrow(0, begin, rows), head);
     const at::Tensor target = targetColumn(targets.data() + begin, rows, logits);
-    const at::Tensor chosen = (logits.gather(1, target) - logits.logsumexp(1, true)).cpu().contiguous();
+    const at::Tensor chosen = (logits.gather(1, target) - logits.logsumexp(1, true)).contiguous();
     const float* data = chosen.data_ptr<float>();
     result.insert(result.end(), data, data + chosen.numel());
   });

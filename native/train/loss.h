@@ -15,8 +15,8 @@ struct ScoredLoss {
       gradHidden;  // [S, hidden] in hidden's dtype: d(gradScale * lossSum) / d hidden; undefined without gradient
 };
 
-// The loss of one run's steps over a frozen head. Keeps its buffers: a chunk of rows of at most 32 MB of logits,
-// 512 MB on a GPU.
+// The loss of one run's steps over a frozen head. Keeps its buffers: a chunk of rows of 32 MB of logits, 512 MB on a
+// GPU (twice that again, in FP32, where it has no libbt_cuda), and of 16 rows at least.
 class CrossEntropy {
  public:
   // head: [vocab, hidden]

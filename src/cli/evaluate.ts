@@ -115,8 +115,7 @@ async function evaluateCommand(flags: Flags, terminal: Terminal): Promise<void> 
     },
   }
   const settings = { bootstrap: flags.bootstrap, seed: flags.seed, asks: prompt.asks }
-  const evaluation = await evaluateAsync(input.rows, settings, control)
-  terminal.endProgress(false)
+  const evaluation = await evaluateAsync(input.rows, settings, control).finally(() => terminal.endProgress(false))
   await report(evaluation, input, flags, terminal)
 }
 

@@ -4,6 +4,7 @@ import { type Command, Option } from 'commander'
 import { BtError } from '../errors.js'
 import { defaultTorch } from '../paths.js'
 import { type Built, foundLibtorch, libtorchNow, provideAddon } from '../setup/build.js'
+import { type BuiltCuda, provideKernels } from '../setup/build-cuda.js'
 import { type Provided, provideLibtorch } from '../setup/libtorch.js'
 import { providedModels, provideModel } from '../setup/model.js'
 import { onInterrupt } from './interrupt.js'
@@ -86,6 +87,8 @@ async function provide(options: SetupOptions, terminal: Terminal, signal: AbortS
     const { folder, version } = libtorch
     const built = await provideAddon({ ...common, libtorch: folder, version, force: options.force })
     reportAddon(built, libtorch, terminal)
+    const kernels = await provideKernels({ ...common, libtorch: folder, version, force: options.force })
+    if (kernels) reportKernels(kernels, terminal)
   }
   if (!options.buildOnly) reportUsed(libtorch.folder, terminal)
 }
@@ -115,6 +118,13 @@ function reportAddon(built: Built, libtorch: { version: string }, terminal: Term
   if (terminal.json) return
   const state = built.built ? 'built' : 'there already'
   terminal.result(`${terminal.ok('ok')} addon for torch ${libtorch.version} ${state}: ${built.core}`)
+}
+
+function reportKernels({ library, built }: BuiltCuda, terminal: Terminal): void {
+  terminal.endProgress(false)
+  terminal.event({ event: 'built-kernels', library, built })
+  if (terminal.json) return
+  terminal.result(`${terminal.ok('ok')} kernels for GPUs ${built ? 'built' : 'there already'}: ${library}`)
 }
 
 /** Says which libtorch commands open from now on: the one that was provided, unless something stands before it. */

@@ -20,8 +20,8 @@ interface Meta<Report> {
   report: Report
 }
 
-/** An input as it was when it was looked at. Times are milliseconds; bytes is -1 for a pipe. */
-export type InputStamp = { path: string; bytes: number; modified: number }
+/** An input as it was when it was looked at. Times are milliseconds; bytes is -1 for a pipe and for what is gone. */
+export type InputStamp = { path: string; bytes: number; modified: number; gone?: boolean }
 
 /** What a call would do. */
 export interface Work {
@@ -39,10 +39,14 @@ export async function finishedReport<Report>(now: Work): Promise<Report | undefi
   const there = await Promise.all(now.outputs.map(exists))
   const first = now.outputs[there.indexOf(true)]
   if (first === undefined) return undefined
+  if (now.inputs.some(({ gone }) => gone)) return undefined // whoever reads it says so, before anything is replaced
   const meta = await readMeta<Report>(metaPath(now.outputs))
   const missing = now.outputs[there.indexOf(false)]
   if (!meta || missing !== undefined) throw outputExists(first, missing && `${missing} does not`)
-  const changes = [...shapingChanges(meta.shaping, now.shaping), ...inputChanges(meta.inputs, now.inputs)]
+  const changes = [
+    ...shapingChanges({ version: meta.version, ...meta.shaping }, { version: packageVersion(), ...now.shaping }),
+    ...inputChanges(meta.inputs, now.inputs),
+  ]
   if (changes.length > 0) throw outputExists(first, `it was made with ${changes.join('; ')}`)
   for (const [index, path] of now.outputs.entries()) {
     if ((await sha256File(path)) !== meta.outputs[index]) throw outputExists(path, 'it was changed since it was made')
@@ -103,17 +107,20 @@ export async function stampInputs(inputs: readonly string[]): Promise<InputStamp
     inputs.map(async (path) => {
       if (path === '-') return { path: '-', bytes: -1, modified: 0 }
       const found = await stat(path).catch((error: unknown) => {
-        if (hasCode(error, 'ENOENT')) return undefined // whoever reads it says so
+        if (hasCode(error, 'ENOENT')) return undefined
         throw error
       })
-      return { path: resolve(path), bytes: found?.isFile() ? found.size : -1, modified: found?.mtimeMs ?? 0 }
+      if (!found) return { path: resolve(path), bytes: -1, modified: 0, gone: true }
+      return { path: resolve(path), bytes: found.isFile() ? found.size : -1, modified: found.mtimeMs }
     }),
   )
 }
 
+/** Undefined where there is none of preprocess: a record of that name may be another command's. */
 async function readMeta<Report>(path: string): Promise<Meta<Report> | undefined> {
   try {
-    return JSON.parse(await readFile(path, 'utf8')) as Meta<Report>
+    const meta = JSON.parse(await readFile(path, 'utf8')) as Meta<Report>
+    return meta.shaping && Array.isArray(meta.inputs) && Array.isArray(meta.outputs) ? meta : undefined
   } catch (error) {
     if (hasCode(error, 'ENOENT') || error instanceof SyntaxError) return undefined
     throw error

@@ -21,6 +21,8 @@ export interface Machine {
   threads: number
   /** For a person: "libtorch 2.11.0, AVX512, AMX BF16". */
   detail: string
+  /** What does not serve here though it is there: libbt_cuda. */
+  warning?: string
 }
 
 const dtypes: Record<Precision, Dtype> = { fp32: 'float32', bf16: 'bfloat16', fp16: 'float16' }
@@ -40,6 +42,7 @@ export async function openMachine({ device, precision, threads }: MachineOptions
     dtype: dtypes[chosen],
     threads: threads || availableParallelism(),
     detail: [`libtorch ${info.torch}`, ...abilities(runtime.device, info)].join(', '),
+    warning: runtime.device === 'cuda' ? kernelsProblem(info) : undefined,
   }
 }
 
@@ -47,6 +50,11 @@ export async function openMachine({ device, precision, threads }: MachineOptions
 function bestPrecision(device: 'cpu' | 'cuda', info: CoreInfo): Precision {
   if (device === 'cuda') return Number(info.cuda[0]?.capability.split('.')[0]) >= 8 ? 'bf16' : 'fp16'
   return defaultDtype(info) === 'bfloat16' ? 'bf16' : 'fp32'
+}
+
+function kernelsProblem({ cudaKernels }: CoreInfo): string | undefined {
+  if (!cudaKernels?.problem) return undefined
+  return `${cudaKernels.path} is not used, libtorch's operators are: ${cudaKernels.problem}`
 }
 
 function abilities(device: 'cpu' | 'cuda', info: CoreInfo): string[] {

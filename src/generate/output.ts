@@ -179,9 +179,11 @@ function metaOf(path: string): string {
   return `${path}.meta.json`
 }
 
+/** Undefined where there is none of generate: a record of that name may be another command's. */
 async function readMeta(path: string): Promise<Meta | undefined> {
   try {
-    return JSON.parse(await readFile(metaOf(path), 'utf8')) as Meta
+    const meta = JSON.parse(await readFile(metaOf(path), 'utf8')) as Meta
+    return meta.fingerprint ? meta : undefined
   } catch (error) {
     if (hasCode(error, 'ENOENT')) return undefined
     throw error

@@ -15,7 +15,9 @@ import {
   hashOf,
   readIfThere,
 } from './build.js'
+import type { ProvideOptions } from './libtorch.js'
 import { withLock } from './lock.js'
+import { provideToolkit } from './toolkit.js'
 
 export interface BuildCudaOptions extends BuildOptions {
   /** A CUDA toolkit: holds bin/nvcc, include and lib. */
@@ -53,6 +55,17 @@ export async function buildCuda(options: BuildCudaOptions): Promise<BuiltCuda> {
     await writeFileAtomic(stamp, before)
     return { library, built: true }
   })
+}
+
+/**
+ * Provides nvcc and CUDA's headers, then makes sure that the kernels for this torch are built.
+ * @returns undefined for a libtorch without CUDA 13, which the kernels are compiled for
+ * @throws what provideToolkit and buildCuda throw
+ */
+export async function provideKernels(options: BuildOptions & ProvideOptions): Promise<BuiltCuda | undefined> {
+  if (!existsSync(join(options.libtorch, 'nvidia', 'cu13'))) return undefined
+  const { folder } = await provideToolkit(options)
+  return buildCuda({ ...options, toolkit: folder })
 }
 
 /** What is compiled, and with what. */

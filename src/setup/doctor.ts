@@ -220,7 +220,7 @@ function gpuFinding({ gpus, probe, libtorch }: Facts): Finding {
 
 /** What computes between the large products on a GPU. */
 export function kernelsLine(kernels: CoreInfo['cudaKernels']): string {
-  if (!kernels) return "no kernels of its own: libtorch's operators are used (npm run build:cuda makes them)"
+  if (!kernels) return `no kernels of its own: libtorch's operators are used (${setupCommand} --device cuda makes them)`
   return kernels.problem ? `${kernels.path} is not used: ${kernels.problem}` : `kernels ${kernels.path}`
 }
 

@@ -191,9 +191,9 @@ export const trainFields = {
   engine: field(
     { group: 'Machine:', value: '<which>', shapesResult: shapes },
     z
-      .enum(['auto', 'fused', 'reference'])
-      .default('auto')
-      .describe('auto: fused, the hand-written layer, where it serves; reference: plain autograd'),
+      .enum(['fused', 'reference'])
+      .default('fused')
+      .describe('fused: the decoder layer and its backward by hand; reference: plain autograd, slower'),
   ),
   device: field(
     { group: 'Machine:', value: '<kind>' },

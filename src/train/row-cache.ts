@@ -31,7 +31,7 @@ export interface RowCache {
 /** Four bytes a token: some fifty data sets of the size that one trains on. */
 const rowFiles: Cache = { name: 'rows', maxBytes: 1_000_000_000, maxEntries: 256 }
 
-/** Undefined where the rows come from something that can be read once: a pipe. */
+/** Undefined where the rows come from something that can be read once (a pipe), or not at all. */
 export async function openRowCache(options: TrainOptions, source: ModelSource): Promise<RowCache | undefined> {
   const paths = [options.data, options.validationData].filter((path) => path !== undefined)
   const stamps = await stampsOf(paths)
@@ -39,7 +39,8 @@ export async function openRowCache(options: TrainOptions, source: ModelSource): 
   const { task, ask, form, maxTokens, validation, columns } = options
   const shaping = [task, ask ?? null, form ?? null, maxTokens, validation, columns ?? null]
   // Paths stand in the places of rows that were left out.
-  const files = await Promise.all(paths.map(async (path) => [path, await sha256File(path)]))
+  const files = await Promise.all(paths.map(async (path) => [path, await sha256File(path)])).catch(() => undefined)
+  if (!files) return undefined // whoever reads the rows says what is wrong
   const key = cacheKey([codeStamp('data', 'text', 'train'), source.hash, shaping, files])
   return {
     async read() {

@@ -90,19 +90,25 @@ async function* onMachine(
   old: RunRecord | undefined,
   control: TrainControl,
 ): AsyncGenerator<TrainEvent, TrainSummary | undefined> {
-  const encoding = prepared.encode(control)
-  encoding.catch(() => undefined) // awaited below, unless the machine fails first
-  const machine = await openMachine(options)
-  const leave = () => machine.runtime.abort()
-  control.abort?.addEventListener('abort', leave)
+  const failed = new AbortController()
+  const signal = AbortSignal.any([failed.signal, ...(control.signal ? [control.signal] : [])])
+  const encoding = prepared.encode({ ...control, signal })
+  encoding.catch(() => undefined) // awaited in sit(), unless something fails first
+  let machine: Machine | undefined
+  const leave = () => machine?.runtime.abort()
   try {
+    machine = await openMachine(options)
+    control.abort?.addEventListener('abort', leave)
     const { device, precision, threads, detail } = machine
     yield { type: 'machine', device, precision, threads, detail }
+    if (machine.warning) yield { type: 'warning', message: machine.warning }
     if (old) checkPrecision(options.output, old, machine)
     return yield* sit(options, { ...prepared, encoding }, old, machine, control)
   } finally {
     control.abort?.removeEventListener('abort', leave)
-    await machine.runtime.close()
+    failed.abort()
+    await encoding.catch(() => undefined)
+    await machine?.runtime.close()
   }
 }
 

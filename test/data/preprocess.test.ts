@@ -1,4 +1,4 @@
-import { appendFile, readdir, readFile, rm, stat } from 'node:fs/promises'
+import { appendFile, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { type PreprocessOptions, preprocess } from '../../src/data/preprocess.js'
@@ -336,6 +336,25 @@ describe('run again', () => {
     await expect(run()).rejects.toThrow(`another content of ${input}`)
     expect((await run({ force: true })).kept).toBe(5)
     expect((await run()).alreadyDone).toBe(true)
+  })
+
+  test('after an upgrade, or when the input is gone, it says so', async () => {
+    const input = await five()
+    const { folder, run } = await again(input)
+    const path = join(folder, 'out.jsonl.meta.json')
+    const meta = JSON.parse(await readFile(path, 'utf8'))
+    await writeFile(path, JSON.stringify({ ...meta, version: '0.0.0-old' }))
+    await expect(run()).rejects.toThrow(/it was made with version "0\.0\.0-old", not "/)
+    const rows = await readFile(join(folder, 'out.jsonl'))
+    await rm(input)
+    await expect(run()).rejects.toMatchObject({ code: 'BT_DATA_FILE', message: expect.stringContaining(input) })
+    expect(await readFile(join(folder, 'out.jsonl'))).toEqual(rows)
+  })
+
+  test('it leaves rows of another command alone, whose record has the same name', async () => {
+    const { folder, run } = await again(await five())
+    await writeFile(join(folder, 'out.jsonl.meta.json'), JSON.stringify({ version: '1', fingerprint: {} }))
+    await expect(run()).rejects.toMatchObject({ code: 'BT_OUTPUT_EXISTS' })
   })
 
   test('it does not take rows that were edited since for its own, nor rows without a record', async () => {

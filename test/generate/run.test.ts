@@ -198,6 +198,9 @@ describe('an output file', () => {
     const output = newOutput()
     await writeFile(output, 'precious\n')
     await expect(run(optionsFor({ output }))).rejects.toMatchObject({ code: 'BT_OUTPUT_EXISTS' })
+    // What preprocess made has a record of the same name.
+    await writeFile(`${output}.meta.json`, JSON.stringify({ version: '1', shaping: {}, inputs: [], outputs: [] }))
+    await expect(run(optionsFor({ output }))).rejects.toMatchObject({ code: 'BT_OUTPUT_EXISTS' })
     expect(await readFile(output, 'utf8')).toBe('precious\n')
   })
 

@@ -22,6 +22,8 @@ const kernels = [
   'gate',
   'head_norm',
   'heads',
+  'logits',
+  'logits_avx512',
   'norm',
 ]
 const tests = ['attention_test', 'kernels_bench_test', 'kernels_test']

@@ -61,7 +61,7 @@ function relative(found: Float32Array, expected: Float32Array): number {
 
 const fp32 = { precision: 'fp32', seed: 0 } as const
 /** 'auto' is the hand-written layer where it serves the model, else the same as 'reference'. */
-const engines = ['reference', 'auto'] as const
+const engines = ['reference', 'fused'] as const
 
 /** A Python with torch, transformers and PEFT, for the one test that needs them alive. */
 const peers = process.env.BT_PEERS_PYTHON

@@ -46,6 +46,29 @@ function softmax(logits: number[], temperature = 1): number[] {
   return powers.map((power) => power / sum)
 }
 
+// Rounded to the model's type, several candidates are equal where one was the best.
+test.each([
+  ['bfloat16', 0xffff],
+  ['float16', 0x1fff],
+] as const)('the logits of a %s model keep the bits of their FP32 sums', async (dtype, below) => {
+  const half = await runtime.loadModel({ ...tinyModel(), dtype })
+  const tokens = Int32Array.of(1, 2, 3, 4)
+  const batch = { tokens, cuSeqlens: Int32Array.of(0, 4), rows: Int32Array.of(0), scored: Int32Array.of(1, 2, 3) }
+  const bits = new Uint32Array((await half.logits(batch)).buffer)
+  const kept = bits.filter((value) => (value & below) !== 0).length
+  expect(kept / bits.length).toBeGreaterThan(0.9)
+  // A log-probability is made of them, too.
+  const logits = await half.logits(batch)
+  const vocab = logits.length / 3
+  const expected = [2, 3, 4].map((token, at) => {
+    const row = logits.subarray(at * vocab, (at + 1) * vocab)
+    return Math.log(softmax([...row])[token]!)
+  })
+  const found = await half.logProbs(batch)
+  for (const [at, value] of expected.entries()) expect(found[at]).toBeCloseTo(value, 4)
+  await half.close()
+})
+
 describe('a sampled row', () => {
   const sampling = { temperature: 1, topP: 0.95, seed: 5 }
 
