@@ -32,6 +32,9 @@ Examples:
   $ bt-native train --model smollm2-135m --data examples/seed.jsonl --output runs/first
   $ bt-native train --model smollm2-135m --data examples/seed.jsonl --output runs/wide --targets all-linear --epochs 2`
 
+/** Warnings of steps that stand out, after which they are in the report alone. */
+const mostSpikes = 10
+
 async function trainCommand(parsed: Record<string, unknown>, terminal: Terminal): Promise<number> {
   const given = givenOptions<TrainInput>(parsed, trainFields)
   const config = typeof parsed.config === 'string' ? await readOptions(parsed.config) : undefined
@@ -39,6 +42,7 @@ async function trainCommand(parsed: Record<string, unknown>, terminal: Terminal)
   const { train } = await import('../train/run.js')
 
   let step = 0
+  let spikes = 0
   let begun = false
   const notice = () => (step > 0 ? `finishing step ${step + 1}, saving` : 'stopping after the work under way')
   const interrupts = onInterrupt(terminal, notice)
@@ -49,6 +53,7 @@ async function trainCommand(parsed: Record<string, unknown>, terminal: Terminal)
       if (event.type === 'step') step = event.step
       if (event.type === 'plan') begun = true
       if (event.type === 'interrupted') interrupted = true
+      if (event.type === 'warning' && event.step !== undefined && !terminal.json && ++spikes > mostSpikes) continue
       report(event, terminal)
       if (event.type === 'samples') await showSample(event, terminal)
       if (event.type === 'finished' && terminal.interactive) await showCurve(event.output, terminal)

@@ -1,20 +1,30 @@
 // Steps that stand out: how far a loss or a gradient norm lies above what the steps before it had. Pure functions over a
-// state of three numbers, which a checkpoint keeps, so that a resumed run flags the same steps.
+// few numbers, which a checkpoint keeps, so that a resumed run flags the same steps.
 import { z } from 'zod'
 
-/** Running mean and variance of a series, and how many values they are of. */
-export const runningSchema = z.object({ count: z.int().min(0), mean: z.number(), variance: z.number().min(0) })
+export const runningSchema = z.object({
+  /** Values so far. */
+  count: z.int().min(0),
+  mean: z.number(),
+  /** Of the values around their mean, as far as neighbours tell. */
+  variance: z.number().min(0),
+  /** The value before. */
+  last: z.number(),
+})
+/** What a series is like so far. */
 export type Running = z.output<typeof runningSchema>
-export const startRunning: Readonly<Running> = { count: 0, mean: 0, variance: 0 }
+export const startRunning: Readonly<Running> = { count: 0, mean: 0, variance: 0, last: 0 }
 
 /** A value this many deviations above the running mean is a spike. */
 export const spikeThreshold = 4
 /** Values before the first z-score: fewer do not tell what is usual, and the first steps of a run are its wildest. */
 const leastCount = 20
-/** Plain mean and variance of so many values; from then on exponential ones with weight 1 / memory for the new value. */
-const memory = 50
-/** A value further out counts as one at so many deviations: a spike hardly moves the mean, a new level slowly does. */
-const mostDeviations = 3
+/** Values that the mean is about: few, for the loss falls. A plain mean until there are so many, then exponential. */
+const meanMemory = 10
+/** The same of the variance: many, for it changes little and takes many to tell. */
+const varianceMemory = 50
+/** A value further out counts as one at so many deviations: a spike hides no other, and a new level slowly gets usual. */
+const mostDeviations = 5
 
 export interface Scored {
   /** (value - mean) / deviation of the values before; undefined before there are enough, and for NaN and infinities. */
@@ -23,24 +33,27 @@ export interface Scored {
 }
 
 /**
- * Scores a value against those before it, then counts it among them (West's update of mean and variance, with a weight).
+ * Scores a value against those before it, then counts it among them. The variance is half the mean square of the
+ * differences of neighbours (von Neumann, 1941), which is blind to the steep fall of a beginning: measured around the mean,
+ * that fall would make everything after it look usual.
  * @param least smallest deviation that is believed: in a series that hardly moves, nothing is a spike for being odd in the
  * third decimal
  */
 export function score(running: Running, value: number, least: number): Scored {
   if (!Number.isFinite(value)) return { running }
-  const { count, mean, variance } = running
+  const { count, mean, variance, last } = running
+  if (count === 0) return { running: { count: 1, mean: value, variance: 0, last: value } }
   const deviation = Math.max(Math.sqrt(variance), least)
   const known = count >= leastCount
-  const weight = 1 / Math.min(count + 1, memory)
   const most = known ? mostDeviations * deviation : Number.POSITIVE_INFINITY
-  const delta = Math.max(-most, Math.min(most, value - mean))
+  const counted = mean + Math.max(-most, Math.min(most, value - mean))
   return {
     z: known ? (value - mean) / deviation : undefined,
     running: {
       count: count + 1,
-      mean: mean + weight * delta,
-      variance: (1 - weight) * (variance + weight * delta * delta),
+      mean: mean + (counted - mean) / Math.min(count + 1, meanMemory),
+      variance: variance + ((counted - last) ** 2 / 2 - variance) / Math.min(count, varianceMemory),
+      last: counted,
     },
   }
 }

@@ -66,7 +66,7 @@ describe('spikes', () => {
     for (const { rows, message, step } of warnings) {
       expect(rows).toHaveLength(4)
       expect(rows).toContain(id)
-      expect(message).toMatch(new RegExp(`^step ${step}: loss \\d.* Its rows: .*${id}`))
+      expect(message).toMatch(new RegExp(`^step ${step}: (loss|gradient norm) \\d.* Its rows: .*${id}`))
     }
     const flagged = ofType(events, 'step').filter(({ spike }) => spike)
     expect(flagged.map(({ step }) => step)).toEqual(warnings.map(({ step }) => step))
