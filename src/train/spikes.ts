@@ -79,7 +79,7 @@ export function scoreStep(
   { loss, gradNorm }: { loss: number; gradNorm: number },
 ): { scores: StepScores; state: SpikeState } {
   const ofLoss = score(state.loss, loss, 0.02 * Math.abs(state.loss.mean))
-  const ofNorm = score(state.logGradNorm, Math.log(gradNorm), 0.05)
+  const ofNorm = score(state.logGradNorm, Math.log(gradNorm), 0.2)
   const [lossZ, gradNormZ] = [ofLoss.z, ofNorm.z]
   const spike = [lossZ, gradNormZ].some((z) => z !== undefined && z > spikeThreshold)
   return { scores: { lossZ, gradNormZ, spike }, state: { loss: ofLoss.running, logGradNorm: ofNorm.running } }

@@ -58,10 +58,10 @@ test('numbers that are not finite have no score and leave the mean alone', () =>
   expect(skipped.state.logGradNorm).toBe(before)
 })
 
-test('in a series that hardly moves, a change in the third decimal is none', () => {
+test('in a series that hardly moves, 7 % more loss or twice the gradient norm is none', () => {
   let state = { ...startSpikes }
   for (let at = 0; at < 60; at++) state = scoreStep(state, { loss: 1, gradNorm: 0.5 }).state
-  expect(scoreStep(state, { loss: 1.004, gradNorm: 0.502 }).scores.spike).toBe(false)
+  expect(scoreStep(state, { loss: 1.07, gradNorm: 1 }).scores.spike).toBe(false)
   expect(scoreStep(state, { loss: 1.5, gradNorm: 0.5 }).scores).toMatchObject({ spike: true, gradNormZ: 0 })
   expect(scoreStep(state, { loss: 1, gradNorm: 5 }).scores).toMatchObject({ spike: true, lossZ: 0 })
 })
