@@ -4,7 +4,7 @@ import { type WriteAdapterOptions, writeAdapter } from '../models/adapter.js'
 import type { TrainEvent, ValidationEvent } from './events.js'
 import { adapterOf, type Sitting } from './sitting.js'
 import { validationLoss } from './validate.js'
-import { meanRougeL, writeTexts } from './written.js'
+import { meanRougeL, writeGreedily } from './written.js'
 
 /** Folders in a run's output folder that hold the best and the last adapter that were validated. */
 export const bestFolder = 'best'
@@ -34,9 +34,11 @@ export async function validate(sitting: Sitting, signal?: AbortSignal): Promise<
 }
 
 async function writtenRougeL(sitting: Sitting, signal?: AbortSignal): Promise<number> {
-  const { model, lora, validation, options, onProgress } = sitting
+  const { model, lora, validation, options, onProgress, maxPositions } = sitting
   const rows = validation.slice(0, options.bestRows)
-  return meanRougeL(await writeTexts(model, lora, rows, await sitting.writingTools(), { onProgress, signal }))
+  const tools = await sitting.writingTools()
+  const writer = { model, lora, stopTokens: tools.stopTokens, maxPositions }
+  return meanRougeL(rows, await writeGreedily(rows, writer, { onProgress, signal, label: 'writing to validate' }), tools)
 }
 
 /**

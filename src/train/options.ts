@@ -87,6 +87,14 @@ export const trainFields = {
     z.enum(['best', 'last']).default('best').describe('which adapter is handed over; best/ and last/ hold both'),
   ),
   logEvery: field({ group: 'Output:', value: '<steps>' }, count.default(1).describe('a line in metrics.jsonl each n')),
+  samples: field(
+    { group: 'Output:', value: '<n>' },
+    z.int().min(0).default(4).describe('held-back rows to write for at the end of each epoch, to look at; 0 for none'),
+  ),
+  tensorboard: field(
+    { group: 'Output:' },
+    z.boolean().default(false).describe("write TensorBoard's event files into OUTPUT/tensorboard"),
+  ),
   force: field({ group: 'Output:' }, z.boolean().default(false).describe('start over in a folder that holds a run')),
   validateEvery: field(
     { group: 'Validation:', value: '<steps>', shapesResult: shapes },

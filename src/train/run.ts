@@ -27,8 +27,10 @@ import {
   writeRecord,
 } from './record.js'
 import type { EncodedRows } from './row-cache.js'
+import { openSampling } from './samples.js'
 import { makeStep, type Sitting, saveCheckpoint, summarize, wantsCheckpoint } from './sitting.js'
 import { readState, type SavedState, startStanding } from './state.js'
+import { watched } from './watched.js'
 import { openWritingTools } from './written.js'
 
 export interface TrainControl {
@@ -68,7 +70,7 @@ export async function* train(
       yield { type: 'already-finished', ...summary }
       return summary
     }
-    return yield* onMachine(options, prepared, record, control)
+    return yield* watched(onMachine(options, prepared, record, control), options)
   } finally {
     await lock.release()
   }
@@ -149,18 +151,21 @@ async function* sit(
   // Only now, when everything that can be wrong with the new run is known, does an old one make way.
   if (options.force) await removeRun(options.output)
   const standing = saved?.standing ?? { ...startStanding }
+  const lastStep = saved ? standing.step : -1
   const sitting: Sitting = {
     options,
     plan: planRun(encoded.train, options),
     record: recordOf(identity, machine, encoded, standing.selectedStep),
     rows: encoded.train,
     validation: encoded.validation,
+    samples: await openSampling({ options, source, template, model, lora, rows: encoded.validation, lastStep }),
     runtime: machine.runtime,
     model,
+    maxPositions: config.maxPositions,
     writingTools: once(() => openWritingTools(source, template)),
     trainer,
     lora,
-    metrics: await openMetrics(join(options.output, 'metrics.jsonl'), saved ? standing.step : -1),
+    metrics: await openMetrics(join(options.output, 'metrics.jsonl'), lastStep),
     standing,
     startedAt,
     savedAt: performance.now(),
@@ -185,6 +190,7 @@ async function* work(sitting: Sitting, control: TrainControl): AsyncGenerator<Tr
   if (standing.step === 0 && standing.baseLoss === undefined) {
     const base = await validate(sitting, control.signal)
     if (base) yield base
+    yield* takeSamples(sitting, control.signal)
   }
   while (standing.step < plan.steps && !standing.stoppedEarly) {
     // runtime.abort() ends the call under way; between two calls there was none.
@@ -195,10 +201,12 @@ async function* work(sitting: Sitting, control: TrainControl): AsyncGenerator<Tr
       yield { type: 'interrupted', step, steps: plan.steps, checkpoint: folder }
       return undefined
     }
-    const { event, endsEpoch } = await makeStep(sitting, standing.step + 1)
+    const { event, endsEpoch, warning } = await makeStep(sitting, standing.step + 1)
     yield event
+    if (warning) yield warning
     const validates = endsEpoch || (options.validateEvery > 0 && event.step % options.validateEvery === 0)
     if (validates) yield* assess(sitting)
+    if (endsEpoch || standing.stoppedEarly) yield* takeSamples(sitting)
     if (validates || wantsCheckpoint(sitting)) yield { type: 'checkpoint', ...(await saveCheckpoint(sitting)) }
   }
   const summary = summarize(sitting)
@@ -214,6 +222,13 @@ function once<T>(make: () => Promise<T>): () => Promise<T> {
     made ??= make()
     return made
   }
+}
+
+async function* takeSamples(
+  { samples, standing, onProgress }: Sitting,
+  signal?: AbortSignal,
+): AsyncGenerator<TrainEvent, void> {
+  if (samples) yield await samples.take(standing, { onProgress, signal })
 }
 
 function planEvent({ plan, options }: Sitting, { counts }: EncodedRows): TrainEvent {

@@ -6,12 +6,15 @@ import type { OnProgress } from '../progress.js'
 import type { EncodedRow } from '../text/types.js'
 import { type Checkpoint, pruneCheckpoints, writeCheckpoint } from './checkpoint.js'
 import { diverged, hopelessSkips } from './diverged.js'
-import type { StepEvent, TrainSummary } from './events.js'
+import type { StepEvent, TrainEvent, TrainSummary } from './events.js'
 import type { Metrics } from './metrics.js'
 import type { TrainOptions } from './options.js'
 import type { RunPlan } from './plan.js'
 import type { RunRecord } from './record.js'
+import type { IdentifiedRow } from './row-cache.js'
+import type { Sampling } from './samples.js'
 import { learningRateAt } from './schedule.js'
+import { scoreStep, spikeWarning } from './spikes.js'
 import { type Standing, writeState } from './state.js'
 import type { WritingTools } from './written.js'
 
@@ -19,11 +22,14 @@ export interface Sitting {
   options: TrainOptions
   record: RunRecord
   plan: RunPlan
-  /** Training rows: their indices are the row ids. */
-  rows: EncodedRow[]
+  /** Training rows: PackedBatch.rows are indices into them. */
+  rows: IdentifiedRow[]
   validation: EncodedRow[]
+  samples?: Sampling
   runtime: Pick<Runtime, 'memory'>
   model: Pick<Model, 'createSampler'>
+  /** Tokens that the model reads at most; 0: no limit. */
+  maxPositions: number
   trainer: Pick<Trainer, 'step' | 'evaluate' | 'diagnose' | 'state'>
   lora: Lora
   /** For writing to validation rows; opened when it is first asked for. */
@@ -43,17 +49,27 @@ export interface Sitting {
 /** Weight of the past in the smoothed loss. */
 const smoothing = 0.95
 
+export interface MadeStep {
+  event: StepEvent
+  endsEpoch: boolean
+  warning?: Extract<TrainEvent, { type: 'warning' }>
+}
+
 /**
- * Makes optimizer step `step` and notes it.
+ * Makes optimizer step `step` and notes it. With `warning` where its loss or gradient norm stands out.
  * @throws {BtError} BT_DIVERGED after too many steps in a row without a finite gradient
  */
-export async function makeStep(sitting: Sitting, step: number): Promise<{ event: StepEvent; endsEpoch: boolean }> {
+export async function makeStep(sitting: Sitting, step: number): Promise<MadeStep> {
   const { options, plan, standing } = sitting
+  const { spikeState } = standing
   const { epoch, endsEpoch, microBatches } = plan.at(step)
   const learningRate = learningRateAt({ ...options, totalSteps: plan.steps }, step)
   const result = await sitting.trainer.step(microBatches, { learningRate, step })
   note(sitting, step, epoch, result)
   if (sitting.skippedInARow >= hopelessSkips) throw await diverged(sitting, microBatches, { learningRate, step })
+  const { scores, state } = scoreStep(spikeState, result)
+  standing.spikeState = state
+  if (scores.spike) standing.spikes++
   const event: StepEvent = {
     type: 'step',
     step,
@@ -64,12 +80,19 @@ export async function makeStep(sitting: Sitting, step: number): Promise<{ event:
     learningRate,
     tokensPerSecond: (result.tokens / result.milliseconds) * 1000,
     etaSeconds: secondsPerStep(sitting) * (plan.steps - step),
+    ...scores,
   }
-  if (step % options.logEvery === 0 || step === plan.steps) {
+  const rows = scores.spike ? microBatches.flatMap((batch) => Array.from(batch.rows, idOf(sitting))) : undefined
+  if (step % options.logEvery === 0 || step === plan.steps || scores.spike || event.skipped) {
     const { type: _, steps: __, etaSeconds: ___, ...line } = event
-    await sitting.metrics.write(line)
+    await sitting.metrics.write({ ...line, rows })
   }
-  return { event, endsEpoch }
+  if (!rows) return { event, endsEpoch }
+  return { event, endsEpoch, warning: { type: 'warning', message: spikeWarning(event, spikeState, rows), step, rows } }
+}
+
+function idOf({ rows }: Sitting): (row: number) => string {
+  return (row) => rows[row]!.id
 }
 
 function note(sitting: Sitting, step: number, epoch: number, result: StepResult): void {
@@ -153,6 +176,7 @@ export function summarize({ options, standing }: Sitting): TrainSummary {
     tokensPerSecond: (standing.tokens / standing.stepMilliseconds) * 1000,
     seconds: standing.seconds,
     skippedSteps: standing.skippedSteps,
+    spikes: standing.spikes,
     peakMemory: standing.peakMemory,
     peakDeviceMemory: standing.peakDeviceMemory,
   }
