@@ -162,7 +162,9 @@ function linesOf(event: Exclude<TrainEvent, StepEvent | { type: 'warning' }>, te
       return []
     case 'early-stop': {
       const best = event.bestStep === undefined ? '' : `; the best was after step ${event.bestStep}`
-      return [`stopped early after step ${event.step}/${event.steps}: nothing better in ${plural(event.patience, 'validation')}${best}`]
+      return [
+        `stopped early after step ${event.step}/${event.steps}: nothing better in ${plural(event.patience, 'validation')}${best}`,
+      ]
     }
     case 'interrupted':
       return [`saved after step ${event.step}/${event.steps} in ${event.checkpoint}`]

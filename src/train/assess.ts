@@ -38,7 +38,11 @@ async function writtenRougeL(sitting: Sitting, signal?: AbortSignal): Promise<nu
   const rows = validation.slice(0, options.bestRows)
   const tools = await sitting.writingTools()
   const writer = { model, lora, stopTokens: tools.stopTokens, maxPositions }
-  return meanRougeL(rows, await writeGreedily(rows, writer, { onProgress, signal, label: 'writing to validate' }), tools)
+  return meanRougeL(
+    rows,
+    await writeGreedily(rows, writer, { onProgress, signal, label: 'writing to validate' }),
+    tools,
+  )
 }
 
 /**

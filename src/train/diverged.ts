@@ -29,7 +29,9 @@ async function describe({ what, layer, row, tensor }: NotFinite, sitting: Sittin
     gradient: `the gradient of ${tensor}`,
   }
   const thing = `${things[what]} is not finite`
-  return row === undefined ? thing : `${thing}, first in row ${sitting.rows[row]!.id} (${await beginningOf(row, sitting)})`
+  return row === undefined
+    ? thing
+    : `${thing}, first in row ${sitting.rows[row]!.id} (${await beginningOf(row, sitting)})`
 }
 
 /** The first words of a row's target. */

@@ -79,7 +79,9 @@ export const trainFields = {
   ),
   saveEvery: field(
     { group: 'Output:', value: '<steps>' },
-    every.default(50).describe('checkpoint each n steps, or so much time (10min), and at each validation; 0: there alone'),
+    every
+      .default(50)
+      .describe('checkpoint each n steps, or so much time (10min), and at each validation; 0: there alone'),
   ),
   keep: field({ group: 'Output:', value: '<n>' }, count.default(2).describe('checkpoints kept, newest first')),
   select: field(

@@ -85,9 +85,7 @@ function identityChanges(old: RunIdentity, now: RunIdentity): string[] {
   const oldOptions = complete.success ? complete.data : old.options
   for (const option of resultOptions) {
     if (comparedByContent.includes(option)) continue
-    const [before, after] = [oldOptions[option], now.options[option]].map(
-      (value) => JSON.stringify(value) ?? 'not set',
-    )
+    const [before, after] = [oldOptions[option], now.options[option]].map((value) => JSON.stringify(value) ?? 'not set')
     if (before !== after) changes.push(`${option} ${before}, not ${after}`)
   }
   if (old.model.hash !== now.model.hash) {

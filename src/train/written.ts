@@ -80,7 +80,10 @@ export async function writeGreedily(
 }
 
 /** A row's own target as text. Its last token is the one that ends it. */
-export function targetText({ tokens, targetStart }: EncodedRow, { tokenizer }: Pick<WritingTools, 'tokenizer'>): string {
+export function targetText(
+  { tokens, targetStart }: EncodedRow,
+  { tokenizer }: Pick<WritingTools, 'tokenizer'>,
+): string {
   return tokenizer.decode(tokens.subarray(targetStart, -1)).trim()
 }
 

@@ -34,29 +34,32 @@ const splits = {
   'budgets of 200 tokens': { maxTokensPerMicroBatch: 200 },
 }
 
-test.each(Array.from({ length: 10 }, (_, seed) => seed + 1))('the split into micro-batches is invisible (%i)', async (seed) => {
-  const random = xorshift(seed)
-  const rows = drawRows(random, rowsPerStep)
-  const lengths = rows.map(({ tokens }) => tokens.length)
-  // A budget that holds all rows makes one step of them, as 16 rows a step do.
-  const tokensPerStep = lengths.reduce((sum, length) => sum + length, 0)
-  const model = await runtime.loadModel(tinyModel({ ...tinyConfig, headDim: seed % 2 ? 32 : 8 }))
-  const lora = { ...tinyLora, targets: seed % 3 ? tinyLora.targets : allTargets, dropout: seed % 2 ? 0 : 0.3 }
-  const found = new Map<string, Awaited<ReturnType<typeof gradientsOf>>>()
-  for (const [name, split] of Object.entries(splits)) {
-    const size = 'gradAccumSteps' in split ? split : { ...split, tokensPerStep }
-    const steps = planSteps({ lengths, seed: 0, epoch: 0, ...size })
-    expect(steps).toHaveLength(1)
-    const batches: PackedBatch[] = steps[0]!.microBatches.map((indices) => packRows(rows, indices))
-    found.set(name, await gradientsOf(model, lora, {}, batches))
-  }
-  await model.close()
-  const whole = found.get('16 x 1')!
-  for (const [name, { loss, tensors }] of found) {
-    expect(Math.abs(loss - whole.loss), name).toBeLessThan(1e-5)
-    expect(farthest(tensors, whole.tensors), name).toBeLessThan(1e-5)
-  }
-})
+test.each(Array.from({ length: 10 }, (_, seed) => seed + 1))(
+  'the split into micro-batches is invisible (%i)',
+  async (seed) => {
+    const random = xorshift(seed)
+    const rows = drawRows(random, rowsPerStep)
+    const lengths = rows.map(({ tokens }) => tokens.length)
+    // A budget that holds all rows makes one step of them, as 16 rows a step do.
+    const tokensPerStep = lengths.reduce((sum, length) => sum + length, 0)
+    const model = await runtime.loadModel(tinyModel({ ...tinyConfig, headDim: seed % 2 ? 32 : 8 }))
+    const lora = { ...tinyLora, targets: seed % 3 ? tinyLora.targets : allTargets, dropout: seed % 2 ? 0 : 0.3 }
+    const found = new Map<string, Awaited<ReturnType<typeof gradientsOf>>>()
+    for (const [name, split] of Object.entries(splits)) {
+      const size = 'gradAccumSteps' in split ? split : { ...split, tokensPerStep }
+      const steps = planSteps({ lengths, seed: 0, epoch: 0, ...size })
+      expect(steps).toHaveLength(1)
+      const batches: PackedBatch[] = steps[0]!.microBatches.map((indices) => packRows(rows, indices))
+      found.set(name, await gradientsOf(model, lora, {}, batches))
+    }
+    await model.close()
+    const whole = found.get('16 x 1')!
+    for (const [name, { loss, tensors }] of found) {
+      expect(Math.abs(loss - whole.loss), name).toBeLessThan(1e-5)
+      expect(farthest(tensors, whole.tensors), name).toBeLessThan(1e-5)
+    }
+  },
+)
 
 test('a token budget makes steps that hold no more, and every row once', () => {
   const random = xorshift(9)
@@ -67,7 +70,9 @@ test('a token budget makes steps that hold no more, and every row once', () => {
     const tokensOf = (indices: Int32Array) => indices.reduce((sum, row) => sum + lengths[row]!, 0)
     for (const { rows, microBatches } of steps) {
       expect(tokensOf(rows)).toBeLessThanOrEqual(tokensPerStep)
-      expect(microBatches.flatMap((batch) => [...batch]).toSorted((a, b) => a - b)).toEqual([...rows].toSorted((a, b) => a - b))
+      expect(microBatches.flatMap((batch) => [...batch]).toSorted((a, b) => a - b)).toEqual(
+        [...rows].toSorted((a, b) => a - b),
+      )
     }
     expect(steps.flatMap(({ rows }) => [...rows]).toSorted((a, b) => a - b)).toEqual(lengths.map((_, row) => row))
   }

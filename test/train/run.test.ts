@@ -96,7 +96,9 @@ describe('a training run', () => {
       .filter(({ best }) => best)
       .at(-1)!
     const stepOf = async (name: string) => {
-      const { training } = (await readAdapter(join(options.output, name))).btNative as { training: { selectedStep: number } }
+      const { training } = (await readAdapter(join(options.output, name))).btNative as {
+        training: { selectedStep: number }
+      }
       return training.selectedStep
     }
     expect(await stepOf('best')).toBe(best.step)
