@@ -1,5 +1,5 @@
-// Where a step's numbers stopped being finite: its weights, its forward pass layer by layer, its losses, and the gradient
-// of each row alone.
+// Where a step's numbers stopped being finite: its weights, its forward pass layer by layer, its losses, and the
+// gradient of each row alone.
 #include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/isfinite.h>
