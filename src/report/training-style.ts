@@ -48,7 +48,6 @@ svg .dots path { stroke-width: 8px; }
 svg .dividers path { stroke: var(--line); stroke-width: 1px; stroke-dasharray: 3 4; }
 .raw { --colour: var(--raw); } .main { --colour: var(--main); } .second { --colour: var(--second); } .bad { --colour: var(--bad); }
 .skip { --colour: var(--soft); }
-.wide { overflow-x: auto; }
 table { border-collapse: collapse; width: 100%; }
 th, td { text-align: left; padding: 5px 14px 5px 0; border-bottom: 1px solid var(--grid); vertical-align: top; }
 th { font-weight: 600; color: var(--soft); font-size: .85rem; }
