@@ -4,7 +4,7 @@ import { parseArgs } from 'node:util'
 import { packageRoot } from '../dist/paths.js'
 import { contestants } from './contestants.mjs'
 
-export const usage = `npm run bench -- train|start|generate [options]
+export const usage = `npm run bench -- train|start|generate|export [options]
 
   --data FILE              rows; examples/seed.jsonl
   --model NAME             smollm2-135m, or tinyllama-shape (random weights; train alone)
@@ -14,7 +14,7 @@ export const usage = `npm run bench -- train|start|generate [options]
   --only NAMES             of ${Object.keys(contestants).join(',')}
   --max-tokens N           longest row; 512
   --json FILE              everything that was measured
-  --write-docs             the table into docs/performance.md
+  --write-docs             the table into docs/performance.md (docs/export.md)
 
 train
   --agree STEPS            losses compared before timing, steps of 4 short rows; 50, 0 for none
@@ -28,6 +28,9 @@ generate
   --rows N                 prompts of a window; 32
   --max-new-tokens N       64
   --batch-sizes LIST       tried for transformers: 8,16,32
+
+export
+  --adapter FOLDER         what is merged; --data, --rows and --max-new-tokens as above
 `
 
 const text = (fallback) => ({ type: 'string', default: fallback })
