@@ -38,6 +38,7 @@ export async function benchExport(options) {
       llama: (path, tiny) => byLlama(path, tiny, { ...options, maxTokens: 256, maxNewTokens: 0 }),
     })
     progress(`families: ${JSON.stringify(families)}`)
+    const sameIds = await tokenizersAgree(folder, base, options)
     const unmerged = await compute(runtime, base, rows, options, adapter)
     const results = []
     for (const kind of kinds) {
@@ -107,6 +108,25 @@ async function compute(runtime, { config, files, tensors }, rows, { maxNewTokens
   await sampler.close()
   await model.close()
   return { outputs, scores }
+}
+
+/** Share of real texts whose ids llama.cpp and bt-native agree on, the vocabulary being that of the exported file. */
+async function tokenizersAgree(folder, source, { adapter, data, rows, threads }) {
+  const pairs = (await loadPairs(data)).rows.slice(0, rows)
+  const texts = pairs.flatMap(({ instruction, response }) => [instruction, response])
+  const tokenizer = await openTokenizer(source.tokenizer)
+  const common = { adapter, rows: 0, device: 'cpu', to: 'gguf', dtype: 'q4_0' }
+  const { output } = await exportModel({ ...common, output: join(folder, 'vocabulary.gguf') })
+  const child = startLlama()
+  try {
+    await child.ask('open', { path: output, threads, contextSize: 32 })
+    const { ids } = await child.ask('tokenize', { texts })
+    const ours = await Promise.all(texts.map((text) => tokenizer.encodeText(text)))
+    return { texts: texts.length, share: ids.filter((one, i) => one.join() === ours[i].join()).length / texts.length }
+  } finally {
+    await child.stop()
+    rmSync(output)
+  }
 }
 
 async function byLlama(path, rows, { threads, maxTokens, maxNewTokens }) {

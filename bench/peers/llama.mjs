@@ -24,7 +24,7 @@ const commands = {
 
   /** Ids of plain texts, without added ones. */
   async tokenize({ texts }) {
-    return { ids: texts.map((text) => model.tokenize(text, false, 'trimLeadingSpace')) }
+    return { ids: texts.map((text) => model.tokenize(text, false)) }
   },
 
   /** Greedy: the likeliest token, from the logits themselves. */

@@ -68,9 +68,10 @@ test('with --json each event is a line, and without --output the result lies in 
     .trimEnd()
     .split('\n')
     .map((line) => JSON.parse(line))
-  expect(events.map(({ event }) => event)).toEqual(['started', 'written', 'finished'])
-  expect(events[0]).toMatchObject({ merged: 14, tensors: 20, dtype: 'bf16', output: join(cwd, 'adapter-bf16') })
-  expect(events[2].comparison).toMatchObject({ rows: 4, precision: 'fp32' })
+  expect(events.map(({ event }) => event)).toEqual(['warning', 'started', 'written', 'finished'])
+  expect(events[0].message).toContain('no bt_native.json')
+  expect(events[1]).toMatchObject({ merged: 14, tensors: 20, dtype: 'bf16', output: join(cwd, 'adapter-bf16') })
+  expect(events[3].comparison).toMatchObject({ rows: 4, precision: 'fp32' })
   expect(await readdir(cwd)).toEqual(['adapter-bf16'])
 })
 
