@@ -52,15 +52,8 @@ export async function benchExport(options) {
       rmSync(output, { recursive: true })
     }
     const versions = { 'node-llama-cpp': llamaVersion }
-    return {
-      bench: 'export',
-      machine,
-      model: base.name,
-      rows: rows.length,
-      ...counts(rows, options),
-      versions,
-      results,
-    }
+    const about = { machine, model: base.name, versions, rows: rows.length, ...counts(rows, options) }
+    return { bench: 'export', ...about, families, sameIds, results }
   } finally {
     await runtime.close()
     rmSync(folder, { recursive: true, force: true })
@@ -77,10 +70,15 @@ async function realRows(source, { data, rows, maxTokens }) {
   const encoded = []
   for (const pair of pairs) {
     if (encoded.length === rows) break
-    const { tokens, targetStart } = await template.encodePair(pair, maxTokens).catch(() => ({ tokens: [] }))
-    if (tokens.length > 0) encoded.push({ tokens: [...tokens], targetStart, stopTokens: template.stopTokens })
+    const { tokens, targetStart } = await template.encodePair(pair, maxTokens).catch(fitsNot)
+    if (tokens) encoded.push({ tokens: [...tokens], targetStart, stopTokens: template.stopTokens })
   }
   return encoded
+}
+
+function fitsNot(error) {
+  if (error.code !== 'BT_ROW_TOO_LONG') throw error
+  return {}
 }
 
 const promptsOf = (rows) => rows.map(({ tokens, targetStart }) => tokens.slice(0, targetStart))
