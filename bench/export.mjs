@@ -17,11 +17,6 @@ import { describeMachine } from './machine.mjs'
 import { progress } from './progress.mjs'
 import { peerPython } from './python.mjs'
 
-const kinds = [
-  ...['f32', 'f16', 'bf16'].map((dtype) => ({ to: 'safetensors', dtype })),
-  ...['f32', 'f16', 'bf16', 'q8_0', 'q4_0'].map((dtype) => ({ to: 'gguf', dtype })),
-]
-
 const greedy = { temperature: 0, topK: 0, topP: 1, minP: 0, repetitionPenalty: 1, seed: 0 }
 
 export async function benchExport(options) {
@@ -41,9 +36,10 @@ export async function benchExport(options) {
     const sameIds = await tokenizersAgree(folder, base, options)
     const unmerged = await compute(runtime, base, rows, options, adapter)
     const results = []
-    for (const kind of kinds) {
+    for (const kind of options.types) {
       const output = join(folder, `${kind.dtype}${kind.to === 'gguf' ? '.gguf' : ''}`)
-      const common = { adapter: options.adapter, threads: options.threads, device: 'cpu', prompts: options.data }
+      const { adapter: merged, threads, data: prompts } = options
+      const common = { adapter: merged, threads, device: 'cpu', prompts, rows: Math.min(8, rows.length) }
       const { bytes, seconds, comparison } = await exportModel({ ...kind, ...common, output })
       const read = kind.to === 'gguf' ? await byLlama(output, rows, options) : byTransformers(output, rows)
       const back = await compute(runtime, await openModel(output), rows, options)

@@ -31,6 +31,7 @@ generate
 
 export
   --adapter FOLDER         what is merged; --data, --rows and --max-new-tokens as above
+  --types LIST             of safetensors/f32, f16, bf16 and gguf/f32, f16, bf16, q8_0, q4_0; all
 `
 
 const text = (fallback) => ({ type: 'string', default: fallback })
@@ -56,6 +57,7 @@ const flags = {
   rows: text('32'),
   'max-new-tokens': text('64'),
   'batch-sizes': text('8,16,32'),
+  types: text('safetensors/f32,safetensors/f16,safetensors/bf16,gguf/f32,gguf/f16,gguf/bf16,gguf/q8_0,gguf/q4_0'),
 }
 
 /** @throws {Error} that names the flag which is not understood */
@@ -89,6 +91,7 @@ export function readOptions(args) {
     rows: number('rows'),
     maxNewTokens: number('max-new-tokens'),
     batchSizes: numbers('batch-sizes'),
+    types: values.types.split(',').map((one) => ({ to: one.split('/')[0], dtype: one.split('/')[1] })),
   }
 }
 
