@@ -78,6 +78,9 @@ async function putInPlace(fresh: string, path: string, old: string): Promise<voi
   } catch (error) {
     if (!hasCode(error, 'ENOTEMPTY') && !hasCode(error, 'EEXIST')) throw error
     await rename(path, old)
-    await rename(fresh, path)
+    await rename(fresh, path).catch(async (failure: unknown) => {
+      await rename(old, path)
+      throw failure
+    })
   }
 }

@@ -14,13 +14,12 @@ export interface TensorPlan {
   type: ExportType
   /** GGUF of the Llama family: rows of q and k go out for interleaved rotary embedding. */
   interleaved: boolean
+  /** Elements of a piece at most, but for one row or one head; 64 MB of FP32 by default. */
+  pieceElements?: number
 }
 
 /** Computes a piece: runtime.exportTensor, with whatever is done around it. */
 export type ExportPiece = (options: ExportTensorOptions) => Promise<Uint8Array>
-
-/** Elements of a piece at most, but for one row or one head: 64 MB of FP32. */
-const pieceElements = 1 << 24
 
 /**
  * All weights under the format's names, in the order of the forward pass.
@@ -84,7 +83,7 @@ async function* pieces(
   update: Update | undefined,
   exportPiece: ExportPiece,
 ): AsyncGenerator<Uint8Array> {
-  const { source } = plan
+  const { source, pieceElements = 1 << 24 } = plan
   const type = typeOf(entry, plan)
   const rows = entry.shape[0]!
   const width = elementsOf(entry.shape) / rows
