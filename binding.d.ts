@@ -12,6 +12,7 @@ export type NativeErrorCode =
   | 'BT_TENSOR_MISSING' // a weight that the architecture needs is not in the table
   | 'BT_TENSOR_SHAPE' // a weight's shape or dtype is not what the configuration asks for
   | 'BT_TENSOR_OUT_OF_RANGE' // a table entry points outside its file
+  | 'BT_TENSOR_RANGE' // a weight holds a value that the type it is to be written as cannot hold
   | 'BT_IO' // a file could not be opened, mapped or read
   | 'BT_OUT_OF_MEMORY' // an allocation failed; the message says what was being allocated where known
   | 'BT_NO_TARGET' // a batch has no scored token
@@ -148,6 +149,24 @@ export interface LoadModelOptions {
   tensors: TensorEntry[]
   /** Type the frozen weights are held and multiplied in. */
   dtype: Dtype
+}
+
+/** What a weight can be written as. */
+export type ExportType = 'F32' | 'F16' | 'BF16' | 'Q8_0' | 'Q4_0'
+
+export interface ExportTensorOptions {
+  /** The file that holds the weight. */
+  path: string
+  /**
+   * Where it lies there (`tensor.file` is not looked at). Some rows of a matrix may be given as a tensor of their own:
+   * whole rotary heads of them where the rows are interleaved.
+   */
+  tensor: TensorEntry
+  type: ExportType
+  /** When set, rows are written for interleaved rotary embedding (GGUF) in that many heads. */
+  interleavedHeads?: number
+  /** W + scale * B A, FP32: `a` is [r, in], `b` is [out, r]. */
+  update?: { scale: number; r: number; a: Float32Array; b: Float32Array }
 }
 
 export type TargetModule = 'q_proj' | 'k_proj' | 'v_proj' | 'o_proj' | 'gate_proj' | 'up_proj' | 'down_proj'
@@ -325,6 +344,12 @@ export interface MemoryInfo {
 
 export interface Runtime {
   loadModel(options: LoadModelOptions): Promise<Model>
+  /**
+   * Reads one weight in FP32, adds the update, and rounds once.
+   * @returns the bytes that `type` stores it in, row-major: GGML's blocks for Q8_0 and Q4_0. BT_TENSOR_RANGE when a
+   * value is beyond the type, BT_TENSOR_SHAPE when the update does not fit or a row is not whole blocks
+   */
+  exportTensor(options: ExportTensorOptions): Promise<Uint8Array>
   memory(): Promise<MemoryInfo>
   /** A GEMM of this dtype, timed for about 50 ms: TFLOP/s. */
   measureGemm(dtype: Dtype): Promise<number>

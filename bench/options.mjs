@@ -4,7 +4,7 @@ import { parseArgs } from 'node:util'
 import { packageRoot } from '../dist/paths.js'
 import { contestants } from './contestants.mjs'
 
-export const usage = `npm run bench -- train|start|generate [options]
+export const usage = `npm run bench -- train|start|generate|export [options]
 
   --data FILE              rows; examples/seed.jsonl
   --model NAME             smollm2-135m, or tinyllama-shape (random weights; train alone)
@@ -14,7 +14,7 @@ export const usage = `npm run bench -- train|start|generate [options]
   --only NAMES             of ${Object.keys(contestants).join(',')}; not for generate
   --max-tokens N           longest row; 512; not for start
   --json FILE              everything that was measured
-  --write-docs             the table into docs/performance.md
+  --write-docs             the table into docs/performance.md (docs/export.md)
 
 train
   --agree STEPS            losses compared before timing, steps of 4 short rows; 50, 0 for none
@@ -28,6 +28,10 @@ generate
   --rows N                 prompts of a window; 32
   --max-new-tokens N       64
   --batch-sizes LIST       tried for transformers: 8,16,32
+
+export
+  --adapter FOLDER         what is merged; --data, --rows and --max-new-tokens as above
+  --types LIST             of safetensors/f32, f16, bf16 and gguf/f32, f16, bf16, q8_0, q4_0; all
 `
 
 const text = (fallback) => ({ type: 'string', default: fallback })
@@ -53,6 +57,7 @@ const flags = {
   rows: text('32'),
   'max-new-tokens': text('64'),
   'batch-sizes': text('8,16,32'),
+  types: text('safetensors/f32,safetensors/f16,safetensors/bf16,gguf/f32,gguf/f16,gguf/bf16,gguf/q8_0,gguf/q4_0'),
 }
 
 const always = ['data', 'precision', 'threads', 'windows', 'json', 'write-docs']
@@ -99,6 +104,7 @@ export function readOptions(args) {
     rows: number('rows'),
     maxNewTokens: number('max-new-tokens'),
     batchSizes: numbers('batch-sizes'),
+    types: values.types.split(',').map((one) => ({ to: one.split('/')[0], dtype: one.split('/')[1] })),
   }
 }
 

@@ -135,4 +135,47 @@ function generateReport(result) {
   ])
 }
 
-export const reports = { train: trainReport, scaling: scalingReport, start: startReport, generate: generateReport }
+const largest = (families, reader) => Math.max(...families.map((one) => one[reader])).toExponential(1)
+
+function exportReport(result) {
+  const { machine, model, rows: count, scored, maxNewTokens, versions, families, sameIds, results } = result
+  const share = (part) => (part === undefined ? '' : `${rounded(100 * part, 1)} %`)
+  const rows = results.map(({ to, dtype, bytes, comparison, peer, change }) => [
+    `${to} ${dtype}`,
+    `${rounded(bytes / 1e6)} MB`,
+    comparison.largestLogitDifference.toPrecision(2),
+    change.mean.toPrecision(2),
+    share(change.sameTexts),
+    peer.mean.toPrecision(2),
+    peer.largest.toPrecision(2),
+    share(peer.sameTexts),
+  ])
+  const heads = [
+    '',
+    'size',
+    'largest logit difference to the unmerged model',
+    'mean log p to the unmerged model, nats',
+    'same greedy text as the unmerged model',
+    'mean log p, its reader to bt-native, nats',
+    'largest of one token',
+    'same greedy text, its reader and bt-native',
+  ]
+  return {
+    ...report('export', [
+      `${model} with an adapter, ${count} real pairs (${rounded(scored)} tokens of targets), at most ${maxNewTokens} new tokens. Folders are read by transformers, files by llama.cpp (node-llama-cpp ${versions['node-llama-cpp']}), both beside bt-native reading the same; all in FP32 on ${machine.processor}.`,
+      table(heads, rows),
+      `Tiny random models of every family, in FP32, merged: log p of each token is within ${largest(families, 'transformers')} (transformers) and ${largest(families, 'llama')} (llama.cpp) of PEFT's for the unmerged model.`,
+      `llama.cpp cuts ${share(sameIds.share)} of ${rounded(sameIds.texts)} real texts into the same ids.`,
+      ...ending(result),
+    ]),
+    file: 'export.md',
+  }
+}
+
+export const reports = {
+  export: exportReport,
+  train: trainReport,
+  scaling: scalingReport,
+  start: startReport,
+  generate: generateReport,
+}

@@ -2,6 +2,7 @@
 // Python 3 with pip. Progress goes to stderr, the table to stdout.
 import { writeFileSync } from 'node:fs'
 import { writeDocs } from './docs.mjs'
+import { benchExport } from './export.mjs'
 import { benchGenerate } from './generate.mjs'
 import { readOptions, usage } from './options.mjs'
 import { reports } from './reports.mjs'
@@ -9,7 +10,13 @@ import { benchScaling } from './scaling.mjs'
 import { benchStart } from './start.mjs'
 import { benchTrain } from './train.mjs'
 
-const benches = { train: benchTrain, scaling: benchScaling, start: benchStart, generate: benchGenerate }
+const benches = {
+  train: benchTrain,
+  scaling: benchScaling,
+  start: benchStart,
+  generate: benchGenerate,
+  export: benchExport,
+}
 
 function options() {
   try {

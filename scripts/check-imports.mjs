@@ -8,6 +8,7 @@ const sourceOrder = [
   ...['models', 'text', 'data'], // one level to a reader; text knows the model's description, data knows neither
   ...['metrics', 'report'],
   'generate',
+  'export',
   'train',
   'curate',
   'pipeline',

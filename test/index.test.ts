@@ -30,6 +30,7 @@ test('the main verbs are there', () => {
     'generate',
     'preprocess',
     'evaluate',
+    'exportModel',
     'openModel',
     'openRuntime',
     'openTokenizer',

@@ -132,6 +132,19 @@ RuntimeArguments toRuntime(Napi::Value value) {
   return arguments;
 }
 
+TensorExport toExport(Napi::Value value) {
+  Fields fields(value, "options");
+  TensorExport request;
+  request.path = fields.string("path");
+  request.tensor = toEntry(fields.value("tensor"), fields.path("tensor"), kMaxInt32);
+  request.type = fields.choice("type", {"F32", "F16", "BF16", "Q8_0", "Q4_0"});
+  request.interleavedHeads = fields.integer("interleavedHeads", 0, 1'000'000, 0);
+  if (!fields.has("update")) return request;
+  Fields update(fields.value("update"), fields.path("update"));
+  request.update = {update.number("scale"), update.integer("r", 1, kMaxInt32), update.floats("a"), update.floats("b")};
+  return request;
+}
+
 c10::ScalarType toDtype(Napi::Value value, const std::string& path) {
   if (value.IsString()) {
     const std::string name = value.As<Napi::String>().Utf8Value();
@@ -280,6 +293,12 @@ std::vector<SamplerPrompt> toPrompts(Napi::Value value) {
     result.maxNewTokens = fields.integer("maxNewTokens", 1, kMaxInt32);
     return result;
   });
+}
+
+Napi::Value fromBytes(Napi::Env env, const std::vector<uint8_t>& bytes) {
+  auto array = Napi::Uint8Array::New(env, bytes.size());
+  if (!bytes.empty()) std::memcpy(array.Data(), bytes.data(), bytes.size());
+  return array;
 }
 
 Napi::Value fromFloats(Napi::Env env, const std::vector<float>& values) {

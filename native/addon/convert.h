@@ -11,6 +11,7 @@
 #include "model/batch.h"
 #include "model/config.h"
 #include "model/lora.h"
+#include "model/tensor_export.h"
 #include "sample/sampler.h"
 #include "train/trainer.h"
 
@@ -46,6 +47,7 @@ struct StepArguments {
 
 RuntimeArguments toRuntime(Napi::Value value);
 LoadArguments toLoad(Napi::Value value);
+TensorExport toExport(Napi::Value value);
 c10::ScalarType toDtype(Napi::Value value, const std::string& path);
 const char* dtypeName(c10::ScalarType dtype);
 LoraArguments toLora(Napi::Value value);
@@ -59,6 +61,7 @@ SamplerOptions toSampler(Napi::Value value);
 std::vector<SamplerPrompt> toPrompts(Napi::Value value);
 int64_t toInteger(Napi::Value value, const std::string& path, int64_t least, int64_t most);
 
+Napi::Value fromBytes(Napi::Env env, const std::vector<uint8_t>& bytes);
 Napi::Value fromFloats(Napi::Env env, const std::vector<float>& values);
 Napi::Value fromMatrices(Napi::Env env, const std::vector<NamedMatrix>& matrices);
 Napi::Value fromStep(Napi::Env env, const StepResult& result, double milliseconds);

@@ -8,6 +8,7 @@ namespace bt {
 
 std::vector<napi_property_descriptor> RuntimeObject::methods() {
   return {property("loadModel", asyncMethod<RuntimeObject, &RuntimeObject::loadModel>),
+          property("exportTensor", asyncMethod<RuntimeObject, &RuntimeObject::exportTensor>),
           property("memory", asyncMethod<RuntimeObject, &RuntimeObject::memory>),
           property("measureGemm", asyncMethod<RuntimeObject, &RuntimeObject::measureGemm>),
           property("abort", syncMethod<RuntimeObject, &RuntimeObject::abort>),
@@ -34,6 +35,11 @@ Napi::Value RuntimeObject::loadModel(const Napi::CallbackInfo& info) {
         return makeObject(env, std::make_unique<ModelObject>(env, shared, loaded.first, arguments->config,
                                                              arguments->dtype, loaded.second));
       });
+}
+
+Napi::Value RuntimeObject::exportTensor(const Napi::CallbackInfo& info) {
+  auto request = std::make_shared<TensorExport>(toExport(info[0]));
+  return open().call(info.Env(), [request] { return bt::exportTensor(*request); }, fromBytes);
 }
 
 Napi::Value RuntimeObject::memory(const Napi::CallbackInfo& info) {

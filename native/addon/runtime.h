@@ -18,6 +18,7 @@ class RuntimeObject : public Handle {
   Session& open() const;
 
   Napi::Value loadModel(const Napi::CallbackInfo& info);
+  Napi::Value exportTensor(const Napi::CallbackInfo& info);
   Napi::Value memory(const Napi::CallbackInfo& info);
   Napi::Value measureGemm(const Napi::CallbackInfo& info);
   Napi::Value abort(const Napi::CallbackInfo& info);

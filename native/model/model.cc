@@ -10,7 +10,6 @@
 #include <numbers>
 #include <unordered_map>
 
-#include "kernels/dequant.h"
 #include "model/error.h"
 #include "model/weight_file.h"
 #include "model/weight_memory.h"
@@ -20,32 +19,12 @@ namespace bt {
 
 namespace {
 
-std::string shapeText(const std::vector<int64_t>& shape) {
-  std::string text = "[";
-  for (size_t i = 0; i < shape.size(); ++i) text += (i ? ", " : "") + std::to_string(shape[i]);
-  return text + "]";
-}
-
-// Bytes of `elements` values of a stored type. Throws BT_TENSOR_SHAPE when a block type does not divide them.
-int64_t storedBytes(const TensorEntry& entry, int64_t elements) {
-  const at::ScalarType plain = plainType(entry.type);
-  if (plain != at::ScalarType::Undefined) return elements * static_cast<int64_t>(c10::elementSize(plain));
-  if (!isBlockType(entry.type)) {
-    throw Error("BT_TENSOR_SHAPE", "tensor " + entry.name + ": unknown type " + entry.type);
-  }
-  if (entry.shape.back() % blockElements(entry.type) != 0) {
-    throw Error("BT_TENSOR_SHAPE", "tensor " + entry.name + ": rows of " + std::to_string(entry.shape.back()) +
-                                       " do not divide into " + entry.type + " blocks");
-  }
-  return elements / blockElements(entry.type) * blockBytes(entry.type);
-}
-
 // Finds weights by name, checks them and brings them into tensors of the wanted dtype.
 class Loader {
  public:
   Loader(const std::vector<std::string>& files, const std::vector<TensorEntry>& tensors, at::ScalarType dtype,
          at::Device device)
-      : dtype_(dtype), device_(device), paths_(files) {
+      : dtype_(dtype), device_(device) {
     for (const auto& path : files) files_.push_back(std::make_unique<WeightFile>(path));
     for (const auto& entry : tensors) {
       if (!entries_.emplace(entry.name, &entry).second) {
@@ -97,19 +76,7 @@ class Loader {
       throw Error("BT_TENSOR_OUT_OF_RANGE", "tensor " + name + " names file " + std::to_string(entry.file) + " of " +
                                                 std::to_string(files_.size()));
     }
-    int64_t elements = 1;
-    for (const int64_t size : shape) elements *= size;
-    const int64_t needed = storedBytes(entry, elements), size = files_[entry.file]->size();
-    if (entry.byteLength != needed) {
-      throw Error("BT_TENSOR_SHAPE", "tensor " + name + " has " + std::to_string(entry.byteLength) + " bytes; " +
-                                         entry.type + " " + shapeText(entry.shape) + " takes " +
-                                         std::to_string(needed));
-    }
-    if (entry.offset < 0 || entry.offset > size || needed > size - entry.offset) {
-      throw Error("BT_TENSOR_OUT_OF_RANGE", paths_[entry.file] + ": tensor " + name + " ends at byte " +
-                                                std::to_string(entry.offset + needed) + " of a file of " +
-                                                std::to_string(size));
-    }
+    checkRange(entry, *files_[entry.file]);
     return entry;
   }
 
@@ -125,7 +92,6 @@ class Loader {
 
   at::ScalarType dtype_;
   at::Device device_;
-  const std::vector<std::string>& paths_;
   std::vector<std::unique_ptr<WeightFile>> files_;
   std::unordered_map<std::string, const TensorEntry*> entries_;
   WeightMemory memory_;

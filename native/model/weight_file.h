@@ -14,6 +14,7 @@ class WeightFile {
   WeightFile(const WeightFile&) = delete;
   WeightFile& operator=(const WeightFile&) = delete;
 
+  const std::string& path() const { return path_; }
   int64_t size() const { return size_; }
   // Throws Error BT_IO when the bytes cannot be had, also because the file has become shorter.
   void read(int64_t offset, int64_t length, void* to) const;

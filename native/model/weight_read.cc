@@ -43,6 +43,27 @@ Pieces cut(const TensorEntry& entry, int64_t total) {
   return pieces;
 }
 
+// Bytes that the entry's type and shape take.
+int64_t storedBytes(const TensorEntry& entry) {
+  int64_t elements = 1;
+  for (const int64_t size : entry.shape) {
+    if (__builtin_mul_overflow(elements, size, &elements) || elements > int64_t{1} << 56) {
+      throw Error("BT_TENSOR_SHAPE",
+                  "tensor " + entry.name + ": " + shapeText(entry.shape) + " is no shape of a weight");
+    }
+  }
+  const at::ScalarType plain = plainType(entry.type);
+  if (plain != at::ScalarType::Undefined) return elements * static_cast<int64_t>(c10::elementSize(plain));
+  if (!isBlockType(entry.type)) {
+    throw Error("BT_TENSOR_SHAPE", "tensor " + entry.name + ": unknown type " + entry.type);
+  }
+  if (entry.shape.empty() || entry.shape.back() % blockElements(entry.type) != 0) {
+    throw Error("BT_TENSOR_SHAPE", "tensor " + entry.name + ": rows of " + shapeText(entry.shape) +
+                                       " do not divide into " + entry.type + " blocks");
+  }
+  return elements / blockElements(entry.type) * blockBytes(entry.type);
+}
+
 template <typename T>
 T* grown(std::unique_ptr<T[]>& buffer, int64_t& size, int64_t wanted) {
   if (size < wanted) {
@@ -59,6 +80,25 @@ at::ScalarType plainType(const std::string& type) {
   if (type == "F16") return at::kHalf;
   if (type == "BF16") return at::kBFloat16;
   return at::ScalarType::Undefined;
+}
+
+std::string shapeText(const std::vector<int64_t>& shape) {
+  std::string text = "[";
+  for (size_t i = 0; i < shape.size(); ++i) text += (i ? ", " : "") + std::to_string(shape[i]);
+  return text + "]";
+}
+
+void checkRange(const TensorEntry& entry, const WeightFile& file) {
+  const int64_t needed = storedBytes(entry);
+  if (entry.byteLength != needed) {
+    throw Error("BT_TENSOR_SHAPE", "tensor " + entry.name + " has " + std::to_string(entry.byteLength) + " bytes; " +
+                                       entry.type + " " + shapeText(entry.shape) + " takes " + std::to_string(needed));
+  }
+  if (entry.offset < 0 || entry.offset > file.size() || needed > file.size() - entry.offset) {
+    throw Error("BT_TENSOR_OUT_OF_RANGE", file.path() + ": tensor " + entry.name + " ends at byte " +
+                                              std::to_string(entry.offset + needed) + " of a file of " +
+                                              std::to_string(file.size()));
+  }
 }
 
 WeightReader::WeightReader() : scratch_(static_cast<size_t>(std::max(omp_get_max_threads(), 1))) {}

@@ -16,6 +16,13 @@ namespace bt {
 // Plain element types of stored weights; Undefined for GGML's block types.
 at::ScalarType plainType(const std::string& type);
 
+// "[8, 32]"
+std::string shapeText(const std::vector<int64_t>& shape);
+
+// Throws BT_TENSOR_SHAPE when the entry's bytes are not what its type and shape take, BT_TENSOR_OUT_OF_RANGE when they
+// do not lie in the file.
+void checkRange(const TensorEntry& entry, const WeightFile& file);
+
 class WeightReader {
  public:
   WeightReader();

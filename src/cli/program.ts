@@ -53,6 +53,12 @@ const commands: CommandEntry[] = [
     summary: 'score written instructions against the true ones',
     load: async () => (await import('./evaluate.js')).addEvaluate,
   },
+  {
+    name: 'export',
+    group: 'Work:',
+    summary: 'merge an adapter into its model, for transformers or llama.cpp',
+    load: async () => (await import('./export.js')).addExport,
+  },
 ]
 
 /**

@@ -23,6 +23,9 @@ export interface Located {
   adapter?: Adapter & { hash: string }
 }
 
+/** What names the model: an adapter, whose base it is, or itself. */
+export type Named = Pick<GenerateOptions, 'adapter' | 'model'>
+
 export interface LocateControl {
   onProgress?: OnProgress
   signal?: AbortSignal
@@ -47,6 +50,13 @@ const recordSchema = z.looseObject({
  * what readAdapter and openModel throw
  */
 export async function locate(options: GenerateOptions, control: LocateControl): Promise<Located> {
+  const located = await locateModel(options, control)
+  refuseTooLong(located.source, options)
+  return located
+}
+
+/** The same for whoever computes nothing that grows. */
+export async function locateModel(options: Named, control: LocateControl): Promise<Located> {
   const { adapter: folder, model } = await adapterOrModel(options)
   const adapter = folder === undefined ? undefined : await openAdapter(folder)
   const reference = model ?? adapter?.baseModel
@@ -56,7 +66,6 @@ export async function locate(options: GenerateOptions, control: LocateControl): 
     })
   }
   const source = await openModel(reference, control)
-  refuseTooLong(source, options)
   const tokenizer = await openTokenizer(source.tokenizer)
   const template = await templateOf(adapter, source, tokenizer, control)
   return { source, tokenizer, template, adapter }
@@ -72,10 +81,7 @@ function refuseTooLong({ name, config: { maxPositions } }: ModelSource, { maxTok
 }
 
 /** An adapter folder given as the model is taken for what it is. */
-async function adapterOrModel({
-  adapter,
-  model,
-}: GenerateOptions): Promise<Pick<GenerateOptions, 'adapter' | 'model'>> {
+async function adapterOrModel({ adapter, model }: Named): Promise<Named> {
   if (adapter !== undefined || model === undefined) return { adapter, model }
   try {
     await stat(join(model, 'adapter_config.json'))
@@ -144,7 +150,7 @@ export async function loadSampler(
   }
 }
 
-/** Dropout plays no part in sampling. */
-function loraOptions({ r, alpha, rsLora, targets, tensors }: Adapter) {
+/** Dropout plays no part in what is not trained. */
+export function loraOptions({ r, alpha, rsLora, targets, tensors }: Adapter) {
   return { r, alpha, rsLora, targets, tensors, dropout: 0 }
 }

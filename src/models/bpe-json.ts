@@ -80,6 +80,40 @@ const preTokenizers: Readonly<Record<string, PreTokenizer>> = {
   tekken,
 }
 
+/** Names under which the same way of cutting is written; the first of the table that fits is taken otherwise. */
+const preferredNames = ['gpt-2', 'smollm', 'llama-bpe', 'qwen2', 'tekken']
+
+/**
+ * The name in `tokenizer.ggml.pre` of a tokenizer.json's own parts, or undefined when none of the table does the same.
+ */
+export function preTokenizerName(parts: {
+  normalizer: unknown
+  preTokenizer: unknown
+  ignoreMerges: boolean
+}): string | undefined {
+  const key = (one: typeof parts) =>
+    JSON.stringify([essence(one.normalizer), essence(one.preTokenizer), one.ignoreMerges])
+  const wanted = key(parts)
+  return preferredNames.find((name) => key(preTokenizers[name]!) === wanted)
+}
+
+/** A part without what changes no token: offsets, and a Sequence of one. Options in alphabetical order. */
+function essence(part: unknown): unknown {
+  if (part === undefined || part === null) return null
+  if (Array.isArray(part)) return part.map(essence)
+  if (typeof part !== 'object') return part
+  const { type, pretokenizers, normalizers } = part as {
+    type?: string
+    pretokenizers?: unknown[]
+    normalizers?: unknown[]
+  }
+  const parts = pretokenizers ?? normalizers
+  if (type === 'Sequence' && parts?.length === 1) return essence(parts[0])
+  const defaults: Record<string, unknown> = type === 'ByteLevel' ? { use_regex: true } : {}
+  const options = Object.entries({ ...defaults, ...part }).filter(([name]) => name !== 'trim_offsets')
+  return Object.fromEntries(options.sort(([a], [b]) => (a < b ? -1 : 1)).map(([name, value]) => [name, essence(value)]))
+}
+
 export interface BpeVocabulary {
   /** Text of each id. */
   tokens: readonly string[]

@@ -2,7 +2,13 @@
 // Hugging Face folder stops at the same tokens.
 
 /** Control tokens that end a turn or a text wherever a vocabulary has them. */
-const endNames = ['<|im_end|>', '<|endoftext|>', '<|eot_id|>', '<|eom_id|>', '<|end_of_text|>']
+export const endNames: readonly string[] = [
+  '<|im_end|>',
+  '<|endoftext|>',
+  '<|eot_id|>',
+  '<|eom_id|>',
+  '<|end_of_text|>',
+]
 
 /**
  * @param first the tokenizer's own end token, which comes first

@@ -1,8 +1,41 @@
-// Typed reading of GGUF metadata: a missing entry or one of the wrong kind is an error that names its key.
+// Typed reading of GGUF metadata, where a missing entry or one of the wrong kind is an error that names its key; and
+// entries with their types, as they are written.
 import { BtError } from '../errors.js'
+import { valueType } from './gguf-tables.js'
 
 /** As @huggingface/gguf gives it; 64-bit integers are BigInt. */
 export type Metadata = Readonly<Record<string, unknown>>
+
+/** An entry as it is written: types are GGUF's numbers (valueType of gguf-tables.ts), `subType` that of a list. */
+export interface TypedEntry {
+  type: number
+  subType?: number
+  value: unknown
+}
+
+export type TypedMetadata = Readonly<Record<string, TypedEntry>>
+
+const list = (subType: number, value: readonly unknown[]): TypedEntry => ({ type: valueType.array, subType, value })
+
+/** Entries of each type that a model needs. */
+export const entry = {
+  uint: (value: number): TypedEntry => ({ type: valueType.uint32, value }),
+  float: (value: number): TypedEntry => ({ type: valueType.float32, value }),
+  flag: (value: boolean): TypedEntry => ({ type: valueType.bool, value }),
+  text: (value: string): TypedEntry => ({ type: valueType.string, value }),
+  ints: (values: readonly number[]) => list(valueType.int32, values),
+  floats: (values: readonly number[]) => list(valueType.float32, values),
+  texts: (values: readonly string[]) => list(valueType.string, values),
+}
+
+/** Metadata as a reader of the file will have it: 32-bit floats are rounded. */
+export function plainMetadata(typed: TypedMetadata): Metadata {
+  const plain = ({ type, subType, value }: TypedEntry) => {
+    if (type === valueType.float32) return Math.fround(value as number)
+    return subType === valueType.float32 ? (value as number[]).map(Math.fround) : value
+  }
+  return Object.fromEntries(Object.entries(typed).map(([key, one]) => [key, plain(one)]))
+}
 
 interface Kinds {
   string: string

@@ -2,53 +2,16 @@
 import { open, stat } from 'node:fs/promises'
 import { basename, resolve } from 'node:path'
 import type { GGUFTensorInfo } from '@huggingface/gguf'
-import type { ModelConfig, StoredType, TensorEntry } from '../../binding.js'
+import type { ModelConfig, TensorEntry } from '../../binding.js'
 import { BtError, messageOf } from '../errors.js'
 import { architectureOf, configFromGguf } from './gguf-config.js'
-import { type Metadata, optional } from './gguf-metadata.js'
+import { type Metadata, optional, type TypedMetadata } from './gguf-metadata.js'
+import { ggmlTypes, hubName } from './gguf-tables.js'
 import { tokenizerFromGguf } from './gguf-tokenizer.js'
 import { elementsOf, storedBytes } from './layout.js'
 import { assembleSource } from './source.js'
 import { cachedSource } from './source-cache.js'
 import type { ModelSource, UnnamedSource } from './types.js'
-
-/** ggml_type -> name, for the types that can be read. */
-const ggmlTypes: Readonly<Record<number, StoredType>> = {
-  0: 'F32',
-  1: 'F16',
-  2: 'Q4_0',
-  3: 'Q4_1',
-  6: 'Q5_0',
-  7: 'Q5_1',
-  8: 'Q8_0',
-  10: 'Q2_K',
-  11: 'Q3_K',
-  12: 'Q4_K',
-  13: 'Q5_K',
-  14: 'Q6_K',
-  30: 'BF16',
-}
-
-/** GGUF's names within a block -> Hugging Face's. */
-const blockNames: Readonly<Record<string, string>> = {
-  attn_norm: 'input_layernorm',
-  attn_q: 'self_attn.q_proj',
-  attn_k: 'self_attn.k_proj',
-  attn_v: 'self_attn.v_proj',
-  attn_q_norm: 'self_attn.q_norm',
-  attn_k_norm: 'self_attn.k_norm',
-  attn_output: 'self_attn.o_proj',
-  ffn_norm: 'post_attention_layernorm',
-  ffn_gate: 'mlp.gate_proj',
-  ffn_up: 'mlp.up_proj',
-  ffn_down: 'mlp.down_proj',
-}
-
-const topNames: Readonly<Record<string, string>> = {
-  'token_embd.weight': 'model.embed_tokens.weight',
-  'output_norm.weight': 'model.norm.weight',
-  'output.weight': 'lm_head.weight',
-}
 
 /** Not weights: rotary tables, which the configuration covers. */
 const tables = /^(rope_freqs\.weight|blk\.\d+\.attn_rot_embd\.weight)$/
@@ -92,8 +55,14 @@ async function readSource(file: string): Promise<UnnamedSource> {
   })
 }
 
+/** A file's metadata with the type of each entry, to be written again. @throws {BtError} BT_GGUF */
+export async function readGgufMetadata(path: string): Promise<TypedMetadata> {
+  return (await readHeader(resolve(path))).typed
+}
+
 interface Header {
   metadata: Metadata
+  typed: TypedMetadata
   infos: GGUFTensorInfo[]
   /** Bytes from the start of the file to the first tensor. */
   dataOffset: number
@@ -105,11 +74,13 @@ async function readHeader(file: string): Promise<Header> {
   await checkMagic(file)
   const { gguf } = await import('@huggingface/gguf')
   try {
-    const { metadata, tensorInfos, tensorDataOffset, littleEndian } = await gguf(file, { allowLocalFile: true })
+    const parsed = await gguf(file, { allowLocalFile: true, typedMetadata: true })
+    const { metadata, typedMetadata, tensorInfos, tensorDataOffset, littleEndian } = parsed
     if (!littleEndian) throw new Error('it is stored big-endian')
     if (Number(tensorDataOffset) > size) throw new Error('it ends within its header')
     return {
       metadata: metadata as unknown as Metadata,
+      typed: typedMetadata as TypedMetadata,
       infos: tensorInfos,
       dataOffset: Number(tensorDataOffset),
       fileSize: size,
@@ -189,14 +160,6 @@ function tensorEntry(header: Header, info: GGUFTensorInfo): TensorEntry {
     )
   }
   return { name: hubName(info.name), type, shape, file: 0, offset, byteLength }
-}
-
-/** Hugging Face's name; one that is not known stays, and is refused by that name later. */
-function hubName(name: string): string {
-  const [, layer, part, kind] = /^blk\.(\d+)\.([a-z_]+)\.(weight|bias)$/.exec(name) ?? []
-  const block = part !== undefined && Object.hasOwn(blockNames, part) ? blockNames[part] : undefined
-  if (block !== undefined) return `model.layers.${layer}.${block}.${kind}`
-  return (Object.hasOwn(topNames, name) ? topNames[name] : undefined) ?? name
 }
 
 function checkOverlap(table: readonly TensorEntry[]): void {

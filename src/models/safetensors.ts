@@ -4,6 +4,7 @@ import { open } from 'node:fs/promises'
 import { BtError } from '../errors.js'
 import { writeAtomic } from '../files.js'
 import { readSafetensorsHeader, type StoredTensor } from './safetensors-header.js'
+import { safetensorsHeader } from './safetensors-write.js'
 
 /** A tensor of any rank, FP32, row-major. */
 export interface FloatTensor {
@@ -65,17 +66,8 @@ export async function writeSafetensors(
   tensors: readonly FloatTensor[],
   metadata: Readonly<Record<string, string>> = {},
 ): Promise<void> {
-  let end = 0
-  const entries: [string, unknown][] = tensors.map(({ name, shape, data }) => {
-    const begin = end
-    end += data.byteLength
-    return [name, { dtype: 'F32', shape, data_offsets: [begin, end] }]
-  })
-  if (Object.keys(metadata).length > 0) entries.unshift(['__metadata__', metadata])
-  const json = Buffer.from(JSON.stringify(Object.fromEntries(entries)))
-  const header = Buffer.alloc(8 + Math.ceil(json.length / 8) * 8, ' ') // padded: the data starts on eight bytes
-  header.writeBigUInt64LE(BigInt(header.length - 8))
-  json.copy(header, 8)
+  const entries = tensors.map(({ name, shape, data }) => ({ name, dtype: 'F32', shape, byteLength: data.byteLength }))
+  const header = safetensorsHeader(entries, metadata)
   await writeAtomic(path, async (file) => {
     await file.writeFile(header)
     for (const { data } of tensors) {

@@ -93,3 +93,29 @@ function mergesFromScores(pieces: readonly Piece[]): [string, string][] {
   merges.sort((a, b) => b.score - a.score || b.lengths[0] - a.lengths[0] || b.lengths[1] - a.lengths[1])
   return merges.map(({ left, right }) => [left, right])
 }
+
+/**
+ * A score for each piece that gives these merges, in this order: the later a piece is made, the lower. Pieces that no
+ * merge makes get 0; their scores decide nothing.
+ * @param merges [left, right], first merged first
+ * @returns undefined when the order does not come from scores of pieces
+ */
+export function scoresFromMerges(
+  texts: readonly string[],
+  merges: readonly (readonly [string, string])[],
+): number[] | undefined {
+  const ids = new Map(texts.map((text, id) => [text, id]))
+  const scores: number[] = Array(texts.length).fill(0)
+  const made = new Set<number>()
+  let last: number | undefined
+  for (const [left, right] of merges) {
+    const id = ids.get(left + right)
+    if (id === undefined) return undefined
+    if (id === last) continue
+    if (made.has(id)) return undefined // made again after another piece: an order of merges, not of pieces
+    made.add(id)
+    scores[id] = -made.size
+    last = id
+  }
+  return scores
+}

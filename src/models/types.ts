@@ -1,5 +1,5 @@
 // What a model is to the rest of the package, whatever format it came in.
-import type { ModelConfig, TensorEntry } from '../../binding.js'
+import type { ExportType, ModelConfig, TensorEntry } from '../../binding.js'
 
 /** A model's weights, shape and tokenizer, located but not loaded. */
 export interface ModelSource {
@@ -40,4 +40,13 @@ export interface TokenizerSource {
   eosIds: number[]
   /** Whether plain text starts with the begin-of-sequence token. */
   addBos: boolean
+}
+
+/** A tensor to be written. Its bytes are asked for when its turn comes, piece by piece. */
+export interface OutgoingTensor {
+  name: string
+  type: ExportType
+  /** Row-major, outermost first. */
+  shape: readonly number[]
+  bytes: () => AsyncIterable<Uint8Array>
 }

@@ -98,6 +98,13 @@ function withMetaspace(json: TokenizerJson): TokenizerJson {
   return { ...json, normalizer: null, pre_tokenizer: metaspace }
 }
 
+/** A tokenizer.json that transformers reads to the same ids, whatever class it loads it by: see withMetaspace. */
+export function standardJson(json: string): string {
+  const parsed = parse(json)
+  const standard = withMetaspace(parsed)
+  return standard === parsed ? json : JSON.stringify(standard)
+}
+
 function parse(json: string): TokenizerJson {
   let parsed: TokenizerJson
   try {

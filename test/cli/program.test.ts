@@ -22,7 +22,7 @@ describe('the overview', () => {
     const { code, stdout } = await runCli([])
     expect(code).toBe(0)
     expect(stdout).toMatch(
-      /Set up:\n +setup .*\n +doctor .*\n\nWork:\n +preprocess .*\n +train .*\n +report .*\n +generate .*\n +evaluate/,
+      /Set up:\n +setup .*\n +doctor .*\n\nWork:\n +preprocess .*\n +train .*\n +report .*\n +generate .*\n +evaluate .*\n +export/,
     )
   })
 
@@ -78,15 +78,18 @@ describe('wrong usage exits with 2', () => {
 })
 
 describe('help', () => {
-  test.each(['train', 'generate'])('of %s groups options, shows defaults and hides the old flags', async (name) => {
-    const { code, stdout } = await runCli([name, '--help'])
-    expect(code).toBe(0)
-    expect(stdout).toMatch(/\n(Output|Sampling):\n/)
-    expect(stdout).toMatch(/default:\s+512/)
-    expect(stdout).not.toContain('_path')
-  })
+  test.each(['train', 'generate', 'export'])(
+    'of %s groups options, shows defaults and hides the old flags',
+    async (name) => {
+      const { code, stdout } = await runCli([name, '--help'])
+      expect(code).toBe(0)
+      expect(stdout).toMatch(/\n(Output|Sampling):\n/)
+      expect(stdout).toMatch(/default:\s+512/)
+      expect(stdout).not.toContain('_path')
+    },
+  )
 
-  test.each(['train', 'generate'])('of %s has two examples whose flags exist', async (name) => {
+  test.each(['train', 'generate', 'export'])('of %s has two examples whose flags exist', async (name) => {
     const { stdout } = await runCli([name, '--help'])
     const lines = stdout.split('\n').filter((line) => line.startsWith('  $ '))
     expect(lines).toHaveLength(2)
