@@ -13,6 +13,13 @@ export { type OpenModelOptions, openModel } from './models/open.js'
 export type { ModelSource, TokenizerSource } from './models/types.js'
 export { coreInfo, type OpenRuntime, openRuntime, type RuntimeOptions } from './native/runtime.js'
 export type { OnProgress, Progress } from './progress.js'
+export type {
+  Fact,
+  ReportSample,
+  ReportStep,
+  ReportValidation,
+  TrainingReport,
+} from './report/training.js'
 export { makeTemplate, templateFromDescription } from './text/template.js'
 export { openTokenizer } from './text/tokenizer.js'
 export type {
@@ -26,4 +33,7 @@ export type {
 } from './text/types.js'
 export type { RowCounts, StepEvent, TrainEvent, TrainSummary, ValidationEvent } from './train/events.js'
 export type { TrainInput, TrainOptions } from './train/options.js'
+export { readReport, trainReport } from './train/report.js'
 export { type TrainControl, train } from './train/run.js'
+export type { Sample } from './train/samples.js'
+export type { StepScores } from './train/spikes.js'

@@ -36,6 +36,12 @@ const commands: CommandEntry[] = [
     load: async () => (await import('./train.js')).addTrain,
   },
   {
+    name: 'report',
+    group: 'Work:',
+    summary: 'show a training run as one HTML page',
+    load: async () => (await import('./report.js')).addReport,
+  },
+  {
     name: 'generate',
     group: 'Work:',
     summary: 'write an instruction for each text',

@@ -17,8 +17,8 @@ export interface Terminal {
   event(value: object): void
   /** To stderr (nothing with --json). */
   info(text: string): void
-  /** To stderr, "warning: " in colour. With --json an event as well. */
-  warn(text: string): void
+  /** To stderr, "warning: " in colour. With --json an event as well, with `values` beside the text. */
+  warn(text: string, values?: object): void
   /** For success, for failure, for what matters less, for what matters more. Plain without colours. */
   ok(text: string): string
   bad(text: string): string
@@ -74,10 +74,10 @@ export function openTerminal(options: TerminalOptions = {}): Terminal {
       process.stderr.write(`${text}\n`)
       line.redraw()
     },
-    warn(text) {
+    warn(text, values) {
       line.clear()
       process.stderr.write(`${warning('warning:')} ${text}\n`)
-      terminal.event({ event: 'warning', message: text })
+      terminal.event({ event: 'warning', message: text, ...values })
       line.redraw()
     },
     ok: paint(32),

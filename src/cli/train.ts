@@ -1,4 +1,5 @@
 // `bt-native train`: flags and config file in, events as lines out.
+import { join } from 'node:path'
 import { type Command, Option } from 'commander'
 import { resolveOptions } from '../fields.js'
 import type { StepEvent, TrainEvent, TrainSummary } from '../train/events.js'
@@ -31,6 +32,9 @@ Examples:
   $ bt-native train --model smollm2-135m --data examples/seed.jsonl --output runs/first
   $ bt-native train --model smollm2-135m --data examples/seed.jsonl --output runs/wide --targets all-linear --epochs 2`
 
+/** Warnings of steps that stand out, after which they are in the report alone. */
+const mostSpikes = 10
+
 async function trainCommand(parsed: Record<string, unknown>, terminal: Terminal): Promise<number> {
   const given = givenOptions<TrainInput>(parsed, trainFields)
   const config = typeof parsed.config === 'string' ? await readOptions(parsed.config) : undefined
@@ -38,6 +42,7 @@ async function trainCommand(parsed: Record<string, unknown>, terminal: Terminal)
   const { train } = await import('../train/run.js')
 
   let step = 0
+  let spikes = 0
   let begun = false
   const notice = () => (step > 0 ? `finishing step ${step + 1}, saving` : 'stopping after the work under way')
   const interrupts = onInterrupt(terminal, notice)
@@ -48,7 +53,10 @@ async function trainCommand(parsed: Record<string, unknown>, terminal: Terminal)
       if (event.type === 'step') step = event.step
       if (event.type === 'plan') begun = true
       if (event.type === 'interrupted') interrupted = true
+      if (event.type === 'warning' && event.step !== undefined && !terminal.json && ++spikes > mostSpikes) continue
       report(event, terminal)
+      if (event.type === 'samples') await showSample(event, terminal)
+      if (event.type === 'finished' && terminal.interactive) await showCurve(event.output, terminal)
     }
   } catch (error) {
     if (!isInterruption(error, interrupts)) throw error
@@ -64,6 +72,26 @@ async function trainCommand(parsed: Record<string, unknown>, terminal: Terminal)
   return interrupted ? exitCodes.interrupted : exitCodes.done
 }
 
+/** The first of the samples: the page has them all. */
+async function showSample({ samples }: TrainEvent & { type: 'samples' }, terminal: Terminal): Promise<void> {
+  const { oneLine, terminalWidth } = await import('../report/table.js')
+  terminal.endProgress(false)
+  const width = terminalWidth() - 10
+  for (const { prediction, reference } of samples.slice(0, 1)) {
+    terminal.info(terminal.dim(`  wrote   ${oneLine(prediction, width)}`))
+    terminal.info(terminal.dim(`  true    ${oneLine(reference, width)}`))
+  }
+}
+
+/** The loss as a curve: for a person who looks. */
+async function showCurve(output: string, terminal: Terminal): Promise<void> {
+  const { readReport } = await import('../train/report.js')
+  const { lossCurve } = await import('../report/loss-curve.js')
+  const { terminalWidth } = await import('../report/table.js')
+  const lines = lossCurve(await readReport(output), { width: Math.min(100, terminalWidth()) })
+  for (const line of lines.length > 0 ? ['', ...lines] : []) terminal.info(line)
+}
+
 /** The YAML library is read in for this alone. */
 async function readOptions(path: string) {
   const { readConfig } = await import('../train/config.js')
@@ -72,7 +100,8 @@ async function readOptions(path: string) {
 
 function report(event: TrainEvent, terminal: Terminal): void {
   if (event.type === 'warning') {
-    terminal.warn(event.message)
+    const { type: _, message, ...values } = event
+    terminal.warn(message, values)
     return
   }
   const { type, ...values } = event
@@ -128,6 +157,7 @@ function linesOf(event: Exclude<TrainEvent, StepEvent | { type: 'warning' }>, te
     case 'adapter':
       return [terminal.dim(`  saved the adapter of step ${event.step} in ${event.folder}`)]
     case 'checkpoint':
+    case 'samples':
       return []
     case 'interrupted':
       return [`saved after step ${event.step}/${event.steps} in ${event.checkpoint}`]
@@ -185,8 +215,9 @@ function finishedLines(event: TrainSummary, terminal: Terminal): string[] {
   if (event.selectedStep !== event.steps) {
     lines.push(`The adapter is the one after step ${event.selectedStep}, which had the lowest validation loss.`)
   }
+  if (event.spikes > 0) lines.push(`${plural(event.spikes, 'step')} stood out by loss or gradient norm: see the report`)
   if (event.skippedSteps > 0) lines.push(`${plural(event.skippedSteps, 'step')} skipped: the gradient was not finite`)
-  return [...lines, nextLine(event)]
+  return [...lines, `report: ${join(event.output, 'report.html')}`, nextLine(event)]
 }
 
 function nextLine({ output }: TrainSummary): string {

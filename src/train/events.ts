@@ -1,6 +1,8 @@
 // What a training run tells whoever watches, in the order in which it happens.
 import type { TargetModule } from '../../binding.js'
 import type { TemplateDescription } from '../text/types.js'
+import type { Sample } from './samples.js'
+import type { StepScores } from './spikes.js'
 
 /** Rows left out of training, or shortened for it. */
 export interface RowCounts {
@@ -19,7 +21,7 @@ export interface RowCounts {
   scoredTokens: number
 }
 
-export interface StepEvent {
+export interface StepEvent extends StepScores {
   type: 'step'
   step: number
   steps: number
@@ -75,6 +77,8 @@ export interface TrainSummary {
   /** Wall time, all sittings together. */
   seconds: number
   skippedSteps: number
+  /** Steps whose loss or gradient norm stood out. */
+  spikes: number
   /** Bytes: resident, and on the device. */
   peakMemory: number
   peakDeviceMemory: number
@@ -92,7 +96,10 @@ export type TrainEvent =
   | ValidationEvent
   | { type: 'checkpoint'; step: number; folder: string }
   | { type: 'adapter'; step: number; epoch: number; folder: string }
-  | { type: 'warning'; message: string }
+  /** What the adapter so far writes for a few held-back rows, at the end of an epoch. */
+  | { type: 'samples'; step: number; epoch: number; samples: Sample[] }
+  /** step, rows: of a spike, the step and the ids of all rows that it was computed from. */
+  | { type: 'warning'; message: string; step?: number; rows?: string[] }
   | { type: 'interrupted'; step: number; steps: number; checkpoint: string }
   | ({ type: 'finished' } & TrainSummary)
   | ({ type: 'already-finished' } & TrainSummary)

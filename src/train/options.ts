@@ -81,6 +81,14 @@ export const trainFields = {
     z.enum(['best', 'last']).default('best').describe("which epoch's adapter is handed over: best by validation loss"),
   ),
   logEvery: field({ group: 'Output:', value: '<steps>' }, count.default(1).describe('a line in metrics.jsonl each n')),
+  samples: field(
+    { group: 'Output:', value: '<n>' },
+    z.int().min(0).default(4).describe('held-back rows to write for at the end of each epoch, to look at; 0 for none'),
+  ),
+  tensorboard: field(
+    { group: 'Output:' },
+    z.boolean().default(false).describe("write TensorBoard's event files into OUTPUT/tensorboard"),
+  ),
   force: field({ group: 'Output:' }, z.boolean().default(false).describe('start over in a folder that holds a run')),
   r: field({ group: 'LoRA:', value: '<n>', shapesResult: shapes }, count.default(16).describe('rank of the update')),
   alpha: field(

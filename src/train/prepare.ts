@@ -14,7 +14,7 @@ import type { EncodedRow, PromptTemplate, TemplateDescription } from '../text/ty
 import type { RowCounts } from './events.js'
 import type { TrainOptions } from './options.js'
 import { dataHash, type RunIdentity } from './record.js'
-import { type EncodedRows, openRowCache } from './row-cache.js'
+import { type EncodedRows, type IdentifiedRow, openRowCache } from './row-cache.js'
 
 /** Rows before they are tokens. */
 interface RowSet {
@@ -121,7 +121,7 @@ async function encodeRows(
   let done = 0
   const total = rows.train.length + rows.validation.length
   const encodeAll = async (set: DataRow[]) => {
-    const encoded: EncodedRow[] = []
+    const encoded: IdentifiedRow[] = []
     for (let start = 0; start < set.length; start += rowsPerReport) {
       control.signal?.throwIfAborted()
       const part = set.slice(start, start + rowsPerReport)
@@ -145,7 +145,7 @@ async function encodeRows(
 /** A row's tokens, or undefined (and noted in `tooLong`) when its target alone does not fit. */
 async function encodeOne(row: DataRow, template: PromptTemplate, maxTokens: number, tooLong: string[]) {
   try {
-    return await template.encodePair(row, maxTokens)
+    return { id: row.id, ...(await template.encodePair(row, maxTokens)) }
   } catch (error) {
     if (!hasCode(error, 'BT_ROW_TOO_LONG')) throw error
     tooLong.push(row.id)

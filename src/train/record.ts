@@ -12,6 +12,7 @@ import type { TemplateDescription } from '../text/types.js'
 import type { RowCounts, TrainSummary } from './events.js'
 import { parseLosses } from './metrics.js'
 import { resultOptions, type TrainOptions, trainSchema } from './options.js'
+import { eventFolder, removeEventFiles } from './tensorboard.js'
 
 /** Everything that the trained weights are a function of. */
 export interface RunIdentity {
@@ -112,7 +113,7 @@ export const runLock = '.lock'
 
 /** Files and folders that a run makes in its output folder, beside the lock and the model card. */
 const ownNames =
-  /^(bt_native\.json|metrics\.jsonl|adapter_config\.json|adapter_model\.safetensors|checkpoint-\d+(\.tmp)?)$/
+  /^(bt_native\.json|metrics\.jsonl|samples\.jsonl|report\.html|adapter_config\.json|adapter_model\.safetensors|checkpoint-\d+(\.tmp)?)$/
 
 /** Removes what a run made in `folder`, and nothing else. */
 export async function removeRun(folder: string): Promise<void> {
@@ -121,6 +122,7 @@ export async function removeRun(folder: string): Promise<void> {
   // The record goes last: a kill in the midst must not leave weights without the word on what they are.
   for (const name of names.filter((name) => name !== recordFile))
     await rm(join(folder, name), { recursive: true, force: true })
+  await removeEventFiles(join(folder, eventFolder))
   await rm(join(folder, recordFile), { force: true })
 }
 

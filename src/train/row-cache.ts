@@ -8,9 +8,14 @@ import type { EncodedRow, TemplateDescription } from '../text/types.js'
 import type { RowCounts } from './events.js'
 import type { TrainOptions } from './options.js'
 
+/** A row's tokens, with the DataRow's id: for messages and samples. */
+export interface IdentifiedRow extends EncodedRow {
+  id: string
+}
+
 export interface EncodedRows {
-  train: EncodedRow[]
-  validation: EncodedRow[]
+  train: IdentifiedRow[]
+  validation: IdentifiedRow[]
   counts: RowCounts
 }
 
@@ -71,7 +76,7 @@ interface Head extends Omit<KeptRows, 'rows'> {
 
 /**
  * A line of JSON, spaces to a multiple of four bytes, then four arrays of Int32: length, targetStart and cut of each row
- * (training, then validation), and all tokens end to end.
+ * (training, then validation), and all tokens end to end. Last, the ids of the rows: 8 bytes each.
  */
 function encode({ rows: { train, validation, counts }, template, data }: KeptRows): Uint8Array[] {
   const all = [...train, ...validation]
@@ -90,7 +95,8 @@ function encode({ rows: { train, validation, counts }, template, data }: KeptRow
     at += row.tokens.length
   }
   const padding = Buffer.alloc(-line.length & 3, ' ')
-  return [line, padding, ...[...perRow, joined].map((array) => new Uint8Array(array.buffer))]
+  const ids = Buffer.from(all.map(({ id }) => id).join(''), 'hex')
+  return [line, padding, ...[...perRow, joined].map((array) => new Uint8Array(array.buffer)), ids]
 }
 
 /** Rows are views of the entry's bytes. */
@@ -106,11 +112,13 @@ function decode(bytes: Buffer): KeptRows {
   }
   const [lengths, targetStarts, cuts] = [take(rows), take(rows), take(rows)]
   const joined = take(tokens)
+  const ids = bytes.toString('hex', at - bytes.byteOffset)
   let start = 0
-  const all = Array.from(lengths, (length, row): EncodedRow => {
+  const all = Array.from(lengths, (length, row): IdentifiedRow => {
     const own = joined.subarray(start, start + length)
     start += length
-    return { tokens: own, targetStart: targetStarts[row]!, cut: cuts[row]! }
+    const id = ids.slice(16 * row, 16 * row + 16)
+    return { id, tokens: own, targetStart: targetStarts[row]!, cut: cuts[row]! }
   })
   return { template, data, rows: { train: all.slice(0, train), validation: all.slice(train), counts } }
 }

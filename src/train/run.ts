@@ -26,8 +26,10 @@ import {
   writeRecord,
 } from './record.js'
 import type { EncodedRows } from './row-cache.js'
+import { openSampling } from './samples.js'
 import { handOver, makeStep, type Sitting, saveCheckpoint, summarize, validate } from './sitting.js'
 import { readState, type SavedState, startStanding } from './state.js'
+import { watched } from './watched.js'
 
 export interface TrainControl {
   /**
@@ -66,7 +68,7 @@ export async function* train(
       yield { type: 'already-finished', ...summary }
       return summary
     }
-    return yield* onMachine(options, prepared, record, control)
+    return yield* watched(onMachine(options, prepared, record, control), options)
   } finally {
     await lock.release()
   }
@@ -147,15 +149,18 @@ async function* sit(
   // Only now, when everything that can be wrong with the new run is known, does an old one make way.
   if (options.force) await removeRun(options.output)
   const standing = saved?.standing ?? { ...startStanding }
+  const lastStep = saved ? standing.step : -1
   const sitting: Sitting = {
     options,
     plan: planRun(encoded.train, options),
     record: recordOf(identity, machine, encoded, standing.selectedStep),
     validation: encoded.validation,
+    rowIds: encoded.train.map(({ id }) => id),
+    samples: await openSampling({ options, source, template, model, lora, rows: encoded.validation, lastStep }),
     runtime: machine.runtime,
     trainer,
     lora,
-    metrics: await openMetrics(join(options.output, 'metrics.jsonl'), saved ? standing.step : -1),
+    metrics: await openMetrics(join(options.output, 'metrics.jsonl'), lastStep),
     standing,
     startedAt,
     before: { ...standing },
@@ -179,6 +184,7 @@ async function* work(sitting: Sitting, control: TrainControl): AsyncGenerator<Tr
   if (standing.step === 0 && standing.baseLoss === undefined) {
     const base = await validate(sitting, control.signal)
     if (base) yield base
+    yield* takeSamples(sitting, control.signal)
   }
   while (standing.step < plan.steps) {
     // runtime.abort() ends the call under way; between two calls there was none.
@@ -189,8 +195,9 @@ async function* work(sitting: Sitting, control: TrainControl): AsyncGenerator<Tr
       yield { type: 'interrupted', step, steps: plan.steps, checkpoint: folder }
       return undefined
     }
-    const { event, endsEpoch } = await makeStep(sitting, standing.step + 1)
+    const { event, endsEpoch, warning } = await makeStep(sitting, standing.step + 1)
     yield event
+    if (warning) yield warning
     if (endsEpoch) yield* endEpoch(sitting)
     else if (options.saveEvery > 0 && event.step % options.saveEvery === 0) {
       yield { type: 'checkpoint', ...(await saveCheckpoint(sitting)) }
@@ -215,7 +222,15 @@ async function* endEpoch(sitting: Sitting): AsyncGenerator<TrainEvent, void> {
     await handOver(sitting, validation?.loss)
     yield { type: 'adapter', step: standing.step, epoch: standing.epoch, folder: options.output }
   }
+  yield* takeSamples(sitting)
   yield { type: 'checkpoint', ...(await saveCheckpoint(sitting)) }
+}
+
+async function* takeSamples(
+  { samples, standing, onProgress }: Sitting,
+  signal?: AbortSignal,
+): AsyncGenerator<TrainEvent, void> {
+  if (samples) yield await samples.take(standing, { onProgress, signal })
 }
 
 function planEvent({ plan, options }: Sitting, { counts }: EncodedRows): TrainEvent {

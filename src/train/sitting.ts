@@ -6,12 +6,14 @@ import { type WriteAdapterOptions, writeAdapter } from '../models/adapter.js'
 import type { OnProgress } from '../progress.js'
 import type { EncodedRow } from '../text/types.js'
 import { type Checkpoint, pruneCheckpoints, writeCheckpoint } from './checkpoint.js'
-import type { StepEvent, TrainSummary, ValidationEvent } from './events.js'
+import type { StepEvent, TrainEvent, TrainSummary, ValidationEvent } from './events.js'
 import type { Metrics } from './metrics.js'
 import type { TrainOptions } from './options.js'
 import type { RunPlan } from './plan.js'
 import type { RunRecord } from './record.js'
+import type { Sampling } from './samples.js'
 import { learningRateAt } from './schedule.js'
+import { scoreStep, spikeWarning } from './spikes.js'
 import { type Standing, writeState } from './state.js'
 import { validationLoss } from './validate.js'
 
@@ -20,6 +22,9 @@ export interface Sitting {
   record: RunRecord
   plan: RunPlan
   validation: EncodedRow[]
+  /** Ids of the training rows: PackedBatch.rows are indices into them. */
+  rowIds: string[]
+  samples?: Sampling
   runtime: Pick<Runtime, 'memory'>
   trainer: Pick<Trainer, 'step' | 'evaluate' | 'state'>
   lora: Pick<Lora, 'tensors'>
@@ -39,16 +44,26 @@ const smoothing = 0.95
 /** Skipped steps in a row after which a run is given up: enough for FP16's scale to come down from 65536 to below 1. */
 const hopelessSkips = 24
 
+export interface MadeStep {
+  event: StepEvent
+  endsEpoch: boolean
+  warning?: Extract<TrainEvent, { type: 'warning' }>
+}
+
 /**
- * Makes optimizer step `step` and notes it.
+ * Makes optimizer step `step` and notes it. With `warning` where its loss or gradient norm stands out.
  * @throws {BtError} BT_DIVERGED after too many steps in a row without a finite gradient
  */
-export async function makeStep(sitting: Sitting, step: number): Promise<{ event: StepEvent; endsEpoch: boolean }> {
+export async function makeStep(sitting: Sitting, step: number): Promise<MadeStep> {
   const { options, plan, standing } = sitting
+  const { spikeState } = standing
   const { epoch, endsEpoch, microBatches } = plan.at(step)
   const learningRate = learningRateAt({ ...options, totalSteps: plan.steps }, step)
   const result = await sitting.trainer.step(microBatches, { learningRate, step })
   note(sitting, step, epoch, result)
+  const { scores, state } = scoreStep(spikeState, result)
+  standing.spikeState = state
+  if (scores.spike) standing.spikes++
   const event: StepEvent = {
     type: 'step',
     step,
@@ -59,12 +74,19 @@ export async function makeStep(sitting: Sitting, step: number): Promise<{ event:
     learningRate,
     tokensPerSecond: (result.tokens / result.milliseconds) * 1000,
     etaSeconds: secondsPerStep(sitting) * (plan.steps - step),
+    ...scores,
   }
-  if (step % options.logEvery === 0 || step === plan.steps) {
+  const rows = scores.spike ? microBatches.flatMap((batch) => Array.from(batch.rows, idOf(sitting))) : undefined
+  if (step % options.logEvery === 0 || step === plan.steps || scores.spike || event.skipped) {
     const { type: _, steps: __, etaSeconds: ___, ...line } = event
-    await sitting.metrics.write(line)
+    await sitting.metrics.write({ ...line, rows })
   }
-  return { event, endsEpoch }
+  if (!rows) return { event, endsEpoch }
+  return { event, endsEpoch, warning: { type: 'warning', message: spikeWarning(event, spikeState, rows), step, rows } }
+}
+
+function idOf({ rowIds }: Sitting): (row: number) => string {
+  return (row) => rowIds[row]!
 }
 
 function note(sitting: Sitting, step: number, epoch: number, result: StepResult): void {
@@ -163,6 +185,7 @@ export function summarize({ options, plan, standing }: Sitting): TrainSummary {
     tokensPerSecond: (standing.tokens / standing.stepMilliseconds) * 1000,
     seconds: standing.seconds,
     skippedSteps: standing.skippedSteps,
+    spikes: standing.spikes,
     peakMemory: standing.peakMemory,
     peakDeviceMemory: standing.peakDeviceMemory,
   }

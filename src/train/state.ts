@@ -8,6 +8,7 @@ import { readAdapter } from '../models/adapter.js'
 import { readIfThere } from '../models/json-file.js'
 import { readSafetensors, writeSafetensors } from '../models/safetensors.js'
 import { parseLosses } from './metrics.js'
+import { spikeStateSchema, startSpikes } from './spikes.js'
 
 const loss = z.union([z.number(), z.nan()]).optional()
 
@@ -20,6 +21,9 @@ const standingSchema = z.object({
   lossMean: z.number(),
   lossWeight: z.number(),
   skippedSteps: z.int().min(0),
+  /** Steps whose loss or gradient norm stood out, and what they are measured against; runs begun before had neither. */
+  spikes: z.int().min(0).default(0),
+  spikeState: spikeStateSchema.default(() => ({ ...startSpikes })),
   tokens: z.int().min(0),
   /** Milliseconds in steps, and seconds of wall time, over all sittings. */
   stepMilliseconds: z.number(),
@@ -45,6 +49,8 @@ export const startStanding: Readonly<Standing> = {
   lossMean: 0,
   lossWeight: 0,
   skippedSteps: 0,
+  spikes: 0,
+  spikeState: startSpikes,
   tokens: 0,
   stepMilliseconds: 0,
   seconds: 0,

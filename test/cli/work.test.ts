@@ -61,6 +61,18 @@ test('a run that is killed or interrupted ends as one that was not', async () =>
   expect((await runCli([...trainArgs, '--output', whole])).stderr).toMatch(/is finished already/)
 })
 
+test('report draws the loss of a run and writes its page, and refuses a folder without one', async () => {
+  const whole = join(folder, 'whole')
+  await rm(join(whole, 'report.html'))
+  const shown = await runCli(['report', whole])
+  expect(shown.code).toBe(0)
+  expect(shown.stderr).toMatch(/┤[\s\S]*[\u2801-\u28ff][\s\S]* step 1 +9\nReport: /)
+  expect(await readFile(join(whole, 'report.html'), 'utf8')).toMatch(/^<!doctype html>/)
+  const json = JSON.parse((await runCli(['report', whole, '--json'])).stdout)
+  expect(json).toMatchObject({ event: 'report', path: join(whole, 'report.html'), finished: true, lastStep: 9 })
+  expect((await runCli(['report', folder])).stderr).toMatch(/BT_RUN_NOT_FOUND[\s\S]*--output folder/)
+})
+
 test('generate reads and writes a pipe, and shows pairs when asked to', async () => {
   const adapter = join(folder, 'whole')
   const input = tinyPairs(5)
