@@ -23,9 +23,14 @@ export type {
   ReportValidation,
   TrainingReport,
 } from './report/training.js'
+export type { Audit, AuditRow, AuditRowSize, AuditToken, Overlap, Spread, TokenKind } from './report/audit.js'
+export { auditPage } from './report/audit-page.js'
+export { type AuditTextOptions, auditText } from './report/audit-text.js'
+export type { SpelledToken } from './text/spell.js'
 export { makeTemplate, templateFromDescription } from './text/template.js'
 export { openTokenizer } from './text/tokenizer.js'
 export type {
+  Dropped,
   EncodedPrompt,
   EncodedRow,
   Pair,
@@ -33,7 +38,9 @@ export type {
   Task,
   TemplateDescription,
   Tokenizer,
+  TracedRow,
 } from './text/types.js'
+export { type AuditChoice, audit } from './train/audit.js'
 export type { RowCounts, StepEvent, TrainEvent, TrainSummary, ValidationEvent } from './train/events.js'
 export type { TrainInput, TrainOptions } from './train/options.js'
 export { readReport, trainReport } from './train/report.js'

@@ -30,6 +30,12 @@ const commands: CommandEntry[] = [
     load: async () => (await import('./preprocess.js')).addPreprocess,
   },
   {
+    name: 'audit',
+    group: 'Work:',
+    summary: 'show what would be trained on: tokens, scored and cut',
+    load: async () => (await import('./audit.js')).addAudit,
+  },
+  {
     name: 'train',
     group: 'Work:',
     summary: 'train a LoRA adapter that writes instructions',

@@ -11,6 +11,8 @@ export interface Terminal {
   readonly json: boolean
   /** stderr is a TTY. */
   readonly interactive: boolean
+  /** Colours in a result are seen. */
+  readonly colour: boolean
   /** To stdout with a newline; without colours where no terminal shows them. */
   result(text: string): void
   /** With --json: one JSON line on stdout; otherwise nothing. */
@@ -60,6 +62,7 @@ export function openTerminal(options: TerminalOptions = {}): Terminal {
   const terminal: Terminal = {
     json,
     interactive,
+    colour: colours && !plain,
     result(text) {
       line.clear()
       process.stdout.write(`${plain ? stripVTControlCharacters(text) : text}\n`)

@@ -39,11 +39,17 @@ export class NearDuplicates {
    *   which is remembered. Texts without a word are always new.
    */
   seenAt(text: string, place: string): string | undefined {
-    const hashes = shingleHashes(text)
-    if (hashes.length === 0) return undefined
-    const signature = minHash(hashes)
+    const signature = signatureOf(text)
+    if (!signature) return undefined
     const near = this.nearest(signature)
     if (near === undefined) this.remember(signature, place)
+    return near === undefined ? undefined : this.places[near]
+  }
+
+  /** As seenAt, without remembering the text. */
+  find(text: string): string | undefined {
+    const signature = signatureOf(text)
+    const near = signature && this.nearest(signature)
     return near === undefined ? undefined : this.places[near]
   }
 
@@ -104,6 +110,12 @@ export class NearDuplicates {
     this.previous = tables(this.bands, this.capacity)
     for (let row = 0; row < this.places.length; row++) this.link(row)
   }
+}
+
+/** Undefined for a text without a word. */
+function signatureOf(text: string): Uint32Array | undefined {
+  const hashes = shingleHashes(text)
+  return hashes.length === 0 ? undefined : minHash(hashes)
 }
 
 function tables(count: number, length: number): Int32Array[] {

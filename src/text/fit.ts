@@ -1,7 +1,7 @@
 // Cutting a context's end so that a prompt fits. Errors for what cannot fit are the caller's.
 import type { Stretch } from './forms.js'
 import { trimEnd } from './trim.js'
-import type { Tokenizer } from './types.js'
+import type { Dropped, Tokenizer } from './types.js'
 
 /** Tokens of context without which a prompt is not worth anything. */
 export const leastContext = 16
@@ -11,6 +11,8 @@ export interface Fitted {
   ids: number[]
   /** Tokens that were cut. */
   cut: number
+  /** What was cut, by its place in `ids`. */
+  dropped?: Dropped
 }
 
 /**
@@ -33,8 +35,17 @@ export async function fitContext(
   while (keep >= leastContext) {
     const kept = trimEnd(text.slice(0, own[keep]! - before.length))
     const ids = await tokenizer.encodeText(before + kept + after, place)
-    if (ids.length <= room) return { ids, cut: whole.length - ids.length }
+    if (ids.length <= room) return { ids, cut: whole.length - ids.length, dropped: difference(whole, ids) }
     keep -= ids.length - room
   }
   return undefined
+}
+
+/** What stands in `whole` between the tokens that it begins and ends with as `fitted` does. */
+function difference(whole: number[], fitted: number[]): Dropped {
+  let at = 0
+  while (at < fitted.length && fitted[at] === whole[at]) at++
+  let after = 0
+  while (after < fitted.length - at && fitted.at(-1 - after) === whole.at(-1 - after)) after++
+  return { at, tokens: whole.slice(at, whole.length - after) }
 }

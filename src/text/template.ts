@@ -8,7 +8,11 @@ import { fitContext, leastContext } from './fit.js'
 import { chatForm, type Form, plainForm, type Stretch } from './forms.js'
 import { encodePieces } from './pieces.js'
 import { trim } from './trim.js'
-import type { EncodedPrompt, PromptTemplate, Task, TemplateDescription, Tokenizer } from './types.js'
+import type { Dropped, EncodedPrompt, PromptTemplate, Task, TemplateDescription, Tokenizer } from './types.js'
+
+interface TracedPrompt extends EncodedPrompt {
+  dropped: Dropped[]
+}
 
 /** What a template needs of a model's tokenizer source. */
 export type TemplateSource = Pick<TokenizerSource, 'chatTemplate' | 'bosToken' | 'eosToken' | 'addBos'>
@@ -96,11 +100,12 @@ async function compile(
   const targetColumn = task === 'backward' ? 'instruction' : 'response'
 
   /** The prompt of at most `room` tokens, `targetTokens` of the row being spoken for. */
-  async function prompt(content: string, all: number[], room: number, targetTokens: number): Promise<EncodedPrompt> {
+  async function prompt(content: string, all: number[], room: number, targetTokens: number): Promise<TracedPrompt> {
     const fixed = head.length + mid.length
     const fitted = await fitContext(tokenizer, context, content, { whole: all, overhead, room: room - fixed })
     if (!fitted) throw tooLong({ room, targetTokens, template: fixed + overhead, context: all.length - overhead })
-    return { tokens: Int32Array.from([...head, ...fitted.ids, ...mid]), cut: fitted.cut }
+    const dropped = fitted.dropped ? [{ ...fitted.dropped, at: head.length + fitted.dropped.at }] : []
+    return { tokens: Int32Array.from([...head, ...fitted.ids, ...mid]), cut: fitted.cut, dropped }
   }
 
   return {
@@ -111,18 +116,19 @@ async function compile(
     stopTokens,
     async encodePrompt(content, maxTokens) {
       const given = filled(content, contextColumn)
-      return prompt(given, await encodeIn(context, given), maxTokens, 0)
+      const { tokens, cut } = await prompt(given, await encodeIn(context, given), maxTokens, 0)
+      return { tokens, cut }
     },
     async encodePair(pair, maxTokens) {
       const given = filled(pair[contextColumn], contextColumn)
       const wanted = filled(pair[targetColumn], targetColumn)
       const [all, targetIds] = await Promise.all([encodeIn(context, given), encodeIn(target, wanted)])
       targetIds.push(endToken)
-      const { tokens, cut } = await prompt(given, all, maxTokens - targetIds.length, targetIds.length)
+      const { tokens, cut, dropped } = await prompt(given, all, maxTokens - targetIds.length, targetIds.length)
       const row = new Int32Array(tokens.length + targetIds.length)
       row.set(tokens)
       row.set(targetIds, tokens.length)
-      return { tokens: row, targetStart: tokens.length, cut }
+      return { tokens: row, targetStart: tokens.length, cut, dropped }
     },
     describe: () => ({ task, form, ask, hash, text }),
   }

@@ -5,6 +5,7 @@ import { BtError, messageOf } from '../errors.js'
 import type { TokenizerSource } from '../models/types.js'
 import { batchEncoder } from './batch.js'
 import { encodePieces } from './pieces.js'
+import { bytesReader } from './spell.js'
 import type { ControlToken, TextPlace, Tokenizer } from './types.js'
 import { plainJson, prefixesFirstOnly, readVocabulary, type TokenizerJson, withoutPrefix } from './vocabulary.js'
 
@@ -25,6 +26,7 @@ export async function openTokenizer(source: TokenizerSource): Promise<Tokenizer>
   const encoders = { start: atStart, control: afterControl, text: inText }
   const decoder = prefixing.getDecoder()
   const split = controlSplitter([...control.values()])
+  const bytesOf = bytesReader(json)
 
   const encodeText = (text: string, place: TextPlace = 'start') =>
     encoders[place](wellFormed(text), (encoding) => encoding.getIds())
@@ -46,6 +48,7 @@ export async function openTokenizer(source: TokenizerSource): Promise<Tokenizer>
       return decoder ? decoder.decode(kept) : kept.join('')
     },
     tokenText: (id) => texts[id] ?? '',
+    tokenBytes: (id) => bytesOf(texts[id] ?? ''),
     isControl: (id) => control.has(id),
     vocabSize: texts.length,
     eosIds,

@@ -34,6 +34,8 @@ export interface Tokenizer {
   decode(ids: ArrayLike<number>, options?: { keepControl?: boolean }): string
   /** The text of one id as stored, control tokens included; '' for an id without a text. */
   tokenText(id: number): string
+  /** The bytes that one id adds to a text; none for an id without a text. They may begin or end inside a character. */
+  tokenBytes(id: number): Uint8Array
   /** Whether an id is a control token, which no user's text can produce. */
   isControl(id: number): boolean
   readonly vocabSize: number
@@ -55,6 +57,19 @@ export interface EncodedRow {
   targetStart: number
   /** Tokens of the context that were cut to fit. */
   cut: number
+}
+
+/** What a row lost of its context, to be looked at. */
+export interface Dropped {
+  /** Index in the row's tokens before which it stood. */
+  at: number
+  /** Its tokens, as they were in the row before it was cut. */
+  tokens: number[]
+}
+
+/** A row with what was cut from it: `cut` tokens fewer than the whole, in which the end of the context is encoded anew. */
+export interface TracedRow extends EncodedRow {
+  dropped: Dropped[]
 }
 
 /** A prompt that is ready to be completed. */
@@ -82,7 +97,7 @@ export interface PromptTemplate {
    * Many at once are fastest: `Promise.all(pairs.map((pair) => template.encodePair(pair, n)))`.
    * @throws {BtError} BT_ROW_TOO_LONG when target and template alone do not fit, BT_ROW_EMPTY for an empty target
    */
-  encodePair(pair: Pair, maxTokens: number): Promise<EncodedRow>
+  encodePair(pair: Pair, maxTokens: number): Promise<TracedRow>
   /**
    * Prompt alone, for generation: the very tokens that stand before the target in training.
    * @throws {BtError} BT_ROW_TOO_LONG when the template and 16 tokens of context do not fit, BT_ROW_EMPTY for no context

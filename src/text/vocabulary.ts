@@ -16,6 +16,7 @@ interface Component {
   type: string
   normalizers?: Component[]
   pretokenizers?: Component[]
+  decoders?: Component[]
   prepend_scheme?: string
   add_prefix_space?: boolean
   prepend?: string
@@ -40,6 +41,7 @@ export interface TokenizerJson {
   added_tokens?: AddedToken[]
   normalizer?: Component | null
   pre_tokenizer?: Component | null
+  decoder?: Component | null
   post_processor?: unknown
   truncation?: unknown
   padding?: unknown
@@ -173,10 +175,11 @@ export function withoutPrefix(json: TokenizerJson): TokenizerJson | undefined {
   return { ...json, normalizer: stripPrefix(json.normalizer), pre_tokenizer: stripPrefix(json.pre_tokenizer) }
 }
 
-function components(part: Component | null | undefined): Component[] {
+/** A component, or those that a Sequence is made of. */
+export function components(part: Component | null | undefined): Component[] {
   if (!part) return []
   return part.type === 'Sequence'
-    ? [...(part.normalizers ?? []), ...(part.pretokenizers ?? [])].flatMap(components)
+    ? [...(part.normalizers ?? []), ...(part.pretokenizers ?? []), ...(part.decoders ?? [])].flatMap(components)
     : [part]
 }
 

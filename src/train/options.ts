@@ -215,6 +215,11 @@ export const trainFields = {
   ),
 }
 
+/** The options that rows and their tokens depend on, and no other: for commands that look at them. */
+export const rowFields = Object.fromEntries(
+  Object.entries(trainFields).filter(([, { meta }]) => meta.group === 'Model and data:'),
+)
+
 /** Options of a run; unknown keys are refused. */
 export const trainSchema = objectOf(trainFields).meta({ title: 'Options of bt-native train' })
 

@@ -34,6 +34,15 @@ describe('near-duplicates', () => {
     expect(near.seenAt(much.toUpperCase().replaceAll(' ', ', '), 'fourth')).toBe('third')
   })
 
+  test('are found without being remembered', () => {
+    const near = new NearDuplicates(0.85)
+    const text = words(100, 1)
+    expect(near.find(text.join(' '))).toBeUndefined()
+    expect(near.seenAt(text.join(' '), 'first')).toBeUndefined()
+    expect(near.find(changed(text, 1))).toBe('first')
+    expect(near.find('')).toBeUndefined()
+  })
+
   test('signatures estimate the similarity without bias', () => {
     for (const changes of [1, 4, 8, 16, 30]) {
       let error = 0

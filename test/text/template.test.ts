@@ -129,6 +129,22 @@ describe.skipIf(skipped)('a prompt template', () => {
       }
     })
 
+    test('says what it took and where that stood', async () => {
+      for (const maxTokens of [100, 101, 102, 103, 300]) {
+        const { tokens, cut, dropped } = await template.encodePair(long, maxTokens)
+        expect(dropped).toHaveLength(1)
+        const { at, tokens: lost } = dropped[0]!
+        // Between the two there may be a token or two that are of the row alone: its context's new end.
+        const after = whole.tokens.subarray(at + lost.length)
+        expect(tokens.subarray(0, at)).toEqual(whole.tokens.subarray(0, at))
+        expect(tokens.subarray(tokens.length - after.length)).toEqual(after)
+        expect([...whole.tokens.subarray(at, at + lost.length)]).toEqual(lost)
+        expect(lost.length - cut).toBeGreaterThanOrEqual(0)
+        expect(lost.length - cut).toBeLessThan(4)
+      }
+      expect(whole.dropped).toEqual([])
+    })
+
     test('leaves the prompt of the text that it kept', async () => {
       const { tokens } = await template.encodePrompt(long.response, 120)
       const shown = text(tokens)
