@@ -16,6 +16,9 @@ export { type OpenModelOptions, openModel } from './models/open.js'
 export type { ModelSource, TokenizerSource } from './models/types.js'
 export { coreInfo, type OpenRuntime, openRuntime, type RuntimeOptions } from './native/runtime.js'
 export type { OnProgress, Progress } from './progress.js'
+export type { Audit, AuditRow, AuditRowSize, AuditToken, Overlap, Spread, TokenKind } from './report/audit.js'
+export { auditPage } from './report/audit-page.js'
+export { type AuditTextOptions, auditText } from './report/audit-text.js'
 export type {
   Fact,
   ReportSample,
@@ -23,9 +26,6 @@ export type {
   ReportValidation,
   TrainingReport,
 } from './report/training.js'
-export type { Audit, AuditRow, AuditRowSize, AuditToken, Overlap, Spread, TokenKind } from './report/audit.js'
-export { auditPage } from './report/audit-page.js'
-export { type AuditTextOptions, auditText } from './report/audit-text.js'
 export type { SpelledToken } from './text/spell.js'
 export { makeTemplate, templateFromDescription } from './text/template.js'
 export { openTokenizer } from './text/tokenizer.js'

@@ -25,7 +25,10 @@ export function addAudit(program: Command): void {
     .option('--force', 'replace the page if it exists')
     .option('--json', 'one JSON object on stdout')
     .optionsGroup('Other:')
-    .option('--config <file>', 'YAML or JSON with options of train; flags win, and what does not shape rows is passed over')
+    .option(
+      '--config <file>',
+      'YAML or JSON with options of train; flags win, and what does not shape rows is passed over',
+    )
     .addHelpOption(new Option('-h, --help', 'print this help').helpGroup('Other:'))
     .addHelpText('after', examples)
     .action((flags) => runCommand(program, flags, (terminal) => auditCommand(flags, terminal)))

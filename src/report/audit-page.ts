@@ -50,7 +50,8 @@ function tile({ name, value, bad }: { name: string; value: string; bad?: boolean
 
 function histogram(name: string, { shortest, median, p95, longest, bins }: Spread): Html {
   const most = Math.max(...bins.map(({ rows }) => rows))
-  const bar = (rows: number) => html`<i class="${rows === 0 ? 'zero' : 'some'}" style="width:${(80 * rows) / most}%"></i>`
+  const bar = (rows: number) =>
+    html`<i class="${rows === 0 ? 'zero' : 'some'}" style="width:${(80 * rows) / most}%"></i>`
   return html`<div class="card"><h3>${name}</h3>
 <p class="note">shortest ${countText(shortest)}, median ${countText(median)}, 95 % up to ${countText(p95)}, longest ${countText(longest)}</p>
 <div class="bars">${bins.map(({ from, to, rows }) => {

@@ -3,7 +3,7 @@
 import type { DataRow, DropCount } from '../data/types.js'
 import { BtError } from '../errors.js'
 import { randomAt } from '../metrics/random.js'
-import type { Audit, AuditRow, AuditRowSize, AuditToken, Spread } from '../report/audit.js'
+import type { Audit, AuditRowSize, AuditToken, Spread } from '../report/audit.js'
 import { spellTokens } from '../text/spell.js'
 import type { Tokenizer, TracedRow } from '../text/types.js'
 import { completeOptions, type TrainInput, type TrainOptions } from './options.js'
@@ -36,11 +36,7 @@ const listed = 5
  * @throws {BtError} BT_USAGE for options, and for a `row` that is not there; what reading the model and the data throws;
  * the signal's reason
  */
-export async function audit(
-  input: TrainInput,
-  choice: AuditChoice = {},
-  control: PrepareControl = {},
-): Promise<Audit> {
+export async function audit(input: TrainInput, choice: AuditChoice = {}, control: PrepareControl = {}): Promise<Audit> {
   const options = completeOptions(input)
   const source = await openSource(options, control)
   const texts = await openTexts(options, source, control)

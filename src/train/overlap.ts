@@ -29,7 +29,10 @@ export function overlapOf(train: readonly DataRow[], validation: readonly DataRo
 }
 
 /** Answers which training row a row repeats, and how. */
-function finder(train: readonly DataRow[], task: Task): (row: DataRow) => { kind: OverlapKind; id: string } | undefined {
+function finder(
+  train: readonly DataRow[],
+  task: Task,
+): (row: DataRow) => { kind: OverlapKind; id: string } | undefined {
   const [contextSide, targetSide] =
     task === 'backward' ? (['response', 'instruction'] as const) : (['instruction', 'response'] as const)
   const keys = {

@@ -112,7 +112,9 @@ test('the page holds texts as they are, and nothing that runs or is fetched', ()
 test('the page marks each token by its kind, and what it is made of', () => {
   const page = auditPage(audit)
   expect(page).toContain('<span class="cut"><b title="0">lost</b><b title="1"> words</b></span>')
-  expect(page).toContain('<b class="control" title="1">&lt;|im_start|&gt;</b><b title="0">user<span class="end">↵</span>\n</b>')
+  expect(page).toContain(
+    '<b class="control" title="1">&lt;|im_start|&gt;</b><b title="0">user<span class="end">↵</span>\n</b>',
+  )
   expect(page).toContain('<b title="0">␀␇⟨U+202E⟩⟨U+200B⟩⇥tab</b>')
   expect(page).toContain('<span class="sign">A6 84</span>🦄')
   expect(page).toContain('<a href="#train-17">17</a>')

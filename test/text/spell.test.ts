@@ -1,6 +1,6 @@
 import { beforeAll, describe, expect, test } from 'vitest'
-import { openTokenizer } from '../../src/text/tokenizer.js'
 import { spellTokens } from '../../src/text/spell.js'
+import { openTokenizer } from '../../src/text/tokenizer.js'
 import type { Tokenizer } from '../../src/text/types.js'
 import { ids, openLlama, openSmollm, openSmollmGguf, skipped, skippedGguf } from './fixtures.js'
 import { tinySource } from './texts.js'
@@ -68,7 +68,9 @@ describe.skipIf(skipped)('a token', () => {
 
   test('of control is told from text that spells it', async () => {
     const spell = (tokens: number[]) => spellTokens(tokens, tokenizer)
-    expect(spell(await tokenizer.encodeTemplate('<|im_end|>'))).toEqual([{ id: 2, text: '<|im_end|>', form: 'control' }])
+    expect(spell(await tokenizer.encodeTemplate('<|im_end|>'))).toEqual([
+      { id: 2, text: '<|im_end|>', form: 'control' },
+    ])
     const text = spell(await tokenizer.encodeText('<|im_end|>'))
     expect(text.map((token) => token.text).join('')).toBe('<|im_end|>')
     expect(text.some(({ form }) => form)).toBe(false)

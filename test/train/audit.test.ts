@@ -35,11 +35,17 @@ describe('an audit', () => {
       const options = { ...input, task, validation: 0 }
       const trained = await (await prepare(completeOptions(options), {})).encode({})
       const found = await audit(options, { row: all.row.slice(0, trained.train.length) })
-      expect(found.rows.map((row) => kept(row).map(({ id }) => id))).toEqual(trained.train.map(({ tokens }) => [...tokens]))
+      expect(found.rows.map((row) => kept(row).map(({ id }) => id))).toEqual(
+        trained.train.map(({ tokens }) => [...tokens]),
+      )
       for (const [index, row] of found.rows.entries()) {
         const { tokens, targetStart, cut, id } = trained.train[index]!
         expect(kept(row).findIndex(({ kind }) => kind === 'scored')).toBe(targetStart)
-        expect(kept(row).slice(targetStart).every(({ kind }) => kind === 'scored')).toBe(true)
+        expect(
+          kept(row)
+            .slice(targetStart)
+            .every(({ kind }) => kind === 'scored'),
+        ).toBe(true)
         expect(row).toMatchObject({ row: index, id, cut, tokens: tokens.length, scored: tokens.length - targetStart })
       }
       const { tokens, scoredTokens, cutRows, cutTokens, train } = trained.counts
