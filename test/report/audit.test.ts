@@ -56,17 +56,17 @@ const audit: Audit = {
 }
 
 test('scored, read and cut tokens are told apart without colours, and each token from the next', () => {
-  const lines = rowLines(row, { width: 100 })
+  const lines = rowLines(row, { width: 120 })
   expect(lines.join('\n')).toContain('⟦⟨F0 9F⟩│⟨A6 84⟩🦄│<|im_end|>⟧')
   expect(lines.join('\n')).toContain('⟪lost│ words⟫')
   expect(lines[0]).toBe('  <|im_start|>│user↵')
 })
 
 test('with colours they are painted, and say the same', () => {
-  const painted = rowLines(row, { width: 100, colour: true }).join('\n')
+  const painted = rowLines(row, { width: 120, colour: true }).join('\n')
   expect(painted).toContain('\u001b[30;42m⟨F0 9F⟩\u001b[0m\u001b[30;102m⟨A6 84⟩🦄\u001b[0m')
   expect(painted).toContain('\u001b[9;30;41mlost\u001b[0m')
-  expect(stripVTControlCharacters(painted)).toBe(rowLines(row, { width: 100 }).join('\n').replaceAll('│', ''))
+  expect(stripVTControlCharacters(painted)).toBe(rowLines(row, { width: 120 }).join('\n').replaceAll('│', ''))
 })
 
 test('lines keep to the width, and no token is lost at their ends', () => {

@@ -20,8 +20,9 @@ describe.each([
 
   test('have the bytes of the text, and spell it, on 1,000 texts', async () => {
     const { tokenizer } = await open()
-    for (const text of ids.texts) {
-      const tokens = await tokenizer.encodeText(text)
+    for (const [index, given] of ids.texts.entries()) {
+      const text = ids.decoded.smollm2[index] ?? given // some control bytes are in no token
+      const tokens = await tokenizer.encodeText(given)
       expect(Buffer.concat(tokens.map((id) => tokenizer.tokenBytes(id))).toString()).toBe(text)
       expect(spelt(tokens, tokenizer)).toBe(text)
     }

@@ -91,8 +91,10 @@ describe('an audit', () => {
       { reason: 'empty instruction', count: 1, examples: [expect.stringContaining('seed.jsonl:22')] },
       { reason: 'target does not fit into 512 tokens', count: 1, examples: [expect.stringMatching(/^[0-9a-f]{16}$/)] },
     ])
-    // Forward, that row has no context, but a target.
-    expect((await audit({ ...input, task: 'forward' })).leftOutWithoutTarget).toBe(0)
+    // Forward, that row has a target; the long response does not fit as one.
+    const { leftOut, leftOutWithoutTarget } = await audit({ ...input, task: 'forward' })
+    expect(leftOut.map(({ reason }) => reason)).toContain('empty instruction')
+    expect(leftOutWithoutTarget).toBe(1)
   })
 
   test('tells the template that training stores, and what ends a target', async () => {

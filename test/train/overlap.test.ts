@@ -3,7 +3,10 @@ import { rowId } from '../../src/data/normalise.js'
 import { overlapOf } from '../../src/train/overlap.js'
 
 const row = (instruction: string, response: string) => ({ id: rowId(instruction, response), instruction, response })
-const long = 'The tide comes twice a day because the moon pulls the water on both sides of the Earth at once'
+const long =
+  'The tide comes twice a day because the moon pulls the water on both sides of the Earth at once, the near side ' +
+  'more than the ground below it and the far side less, so that two bulges stand while the Earth turns through them; ' +
+  'the sun does the same at half the strength, and where both pull in one line the tide is highest of all'
 const train = [
   row('Why are there tides?', `${long}.`),
   row('Name a tree.', 'The oak.'),
