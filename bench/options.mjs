@@ -4,7 +4,7 @@ import { parseArgs } from 'node:util'
 import { packageRoot } from '../dist/paths.js'
 import { contestants } from './contestants.mjs'
 
-export const usage = `npm run bench -- train|start|generate [options]
+export const usage = `npm run bench -- train|start|generate|plan [options]
 
   --data FILE              rows; examples/seed.jsonl
   --model NAME             smollm2-135m, or tinyllama-shape (random weights; train alone)
@@ -28,6 +28,10 @@ generate
   --rows N                 prompts of a window; 32
   --max-new-tokens N       64
   --batch-sizes LIST       tried for transformers: 8,16,32
+
+plan
+  --batch-rows LIST        rows at a time, of 16 a step; 1,4,16
+  --steps N                of each run; 4
 `
 
 const text = (fallback) => ({ type: 'string', default: fallback })
@@ -53,6 +57,8 @@ const flags = {
   rows: text('32'),
   'max-new-tokens': text('64'),
   'batch-sizes': text('8,16,32'),
+  'batch-rows': text('1,4,16'),
+  steps: text('4'),
 }
 
 /** @throws {Error} that names the flag which is not understood */
@@ -86,6 +92,8 @@ export function readOptions(args) {
     rows: number('rows'),
     maxNewTokens: number('max-new-tokens'),
     batchSizes: numbers('batch-sizes'),
+    batchRows: numbers('batch-rows'),
+    steps: number('steps'),
   }
 }
 

@@ -4,12 +4,19 @@ import { writeFileSync } from 'node:fs'
 import { writeDocs } from './docs.mjs'
 import { benchGenerate } from './generate.mjs'
 import { readOptions, usage } from './options.mjs'
+import { benchPlan } from './plan.mjs'
 import { reports } from './reports.mjs'
 import { benchScaling } from './scaling.mjs'
 import { benchStart } from './start.mjs'
 import { benchTrain } from './train.mjs'
 
-const benches = { train: benchTrain, scaling: benchScaling, start: benchStart, generate: benchGenerate }
+const benches = {
+  train: benchTrain,
+  scaling: benchScaling,
+  start: benchStart,
+  generate: benchGenerate,
+  plan: benchPlan,
+}
 
 function options() {
   try {

@@ -24,6 +24,8 @@ export type {
   TemplateDescription,
   Tokenizer,
 } from './text/types.js'
-export type { RowCounts, StepEvent, TrainEvent, TrainSummary, ValidationEvent } from './train/events.js'
+export type { PlanEvent, RowCounts, StepEvent, TrainEvent, TrainSummary, ValidationEvent } from './train/events.js'
+export { type PlanControl, planTraining, type SplitPlan, type TimePlan, type TrainingPlan } from './train/forecast.js'
+export type { MemoryNeed } from './train/memory.js'
 export type { TrainInput, TrainOptions } from './train/options.js'
 export { type TrainControl, train } from './train/run.js'

@@ -9,6 +9,7 @@ std::vector<napi_property_descriptor> TrainerObject::methods() {
   return {property("step", asyncMethod<TrainerObject, &TrainerObject::step>),
           property("gradients", asyncMethod<TrainerObject, &TrainerObject::gradients>),
           property("evaluate", asyncMethod<TrainerObject, &TrainerObject::evaluate>),
+          property("buffers", asyncMethod<TrainerObject, &TrainerObject::buffers>),
           property("state", asyncMethod<TrainerObject, &TrainerObject::state>),
           property("restore", asyncMethod<TrainerObject, &TrainerObject::restore>),
           property("close", asyncMethod<TrainerObject, &SlotHandle<Trainer>::close>)};
@@ -56,6 +57,17 @@ Napi::Value TrainerObject::evaluate(const Napi::CallbackInfo& info) {
         auto object = Napi::Object::New(env);
         object.Set("lossSum", result.lossSum);
         object.Set("scoredTokens", static_cast<double>(result.scoredTokens));
+        return object;
+      });
+}
+
+Napi::Value TrainerObject::buffers(const Napi::CallbackInfo& info) {
+  auto slot = open(kName);
+  return session_->call(
+      info.Env(), [slot] { return slot->object->buffers(); },
+      [](Napi::Env env, const BufferBytes& bytes) {
+        auto object = Napi::Object::New(env);
+        for (const auto& [name, count] : bytes) object.Set(name, static_cast<double>(count));
         return object;
       });
 }

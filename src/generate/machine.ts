@@ -23,7 +23,8 @@ export interface Machine {
   detail: string
 }
 
-const dtypes: Record<Precision, Dtype> = { fp32: 'float32', bf16: 'bfloat16', fp16: 'float16' }
+/** Type the frozen weights are held in. */
+export const precisionDtypes: Record<Precision, Dtype> = { fp32: 'float32', bf16: 'bfloat16', fp16: 'float16' }
 
 /**
  * Opens libtorch and a runtime; the caller closes the runtime.
@@ -37,7 +38,7 @@ export async function openMachine({ device, precision, threads }: MachineOptions
     runtime,
     device: runtime.device,
     precision: chosen,
-    dtype: dtypes[chosen],
+    dtype: precisionDtypes[chosen],
     threads: threads || availableParallelism(),
     detail: [`libtorch ${info.torch}`, ...abilities(runtime.device, info)].join(', '),
   }

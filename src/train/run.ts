@@ -7,12 +7,16 @@ import { BtError } from '../errors.js'
 import { lockPath } from '../generate/lock.js'
 import { type Machine, openMachine } from '../generate/machine.js'
 import { openAhead } from '../native/ahead.js'
+import { memoryLimit } from '../native/memory.js'
 import type { OnProgress } from '../progress.js'
+import { formatBytes } from '../units.js'
 import { packageVersion } from '../version.js'
 import { latestCheckpoint } from './checkpoint.js'
 import type { TrainEvent, TrainSummary } from './events.js'
+import { memoryNeed, runShape, sharesPrefix } from './memory.js'
 import { openMetrics } from './metrics.js'
 import { completeOptions, type TrainInput, type TrainOptions } from './options.js'
+import { remedyOf } from './out-of-memory.js'
 import { planRun } from './plan.js'
 import { type Prepared, prepare } from './prepare.js'
 import {
@@ -27,7 +31,10 @@ import {
 } from './record.js'
 import type { EncodedRows } from './row-cache.js'
 import { handOver, makeStep, type Sitting, saveCheckpoint, summarize, validate } from './sitting.js'
+import { writeSpeed } from './speeds.js'
 import { readState, type SavedState, startStanding } from './state.js'
+import { stepWork } from './work.js'
+import { workloadOf } from './workload.js'
 
 export interface TrainControl {
   /**
@@ -141,11 +148,14 @@ async function* sit(
   // Only now, when everything that can be wrong with the new run is known, does an old one make way.
   if (options.force) await removeRun(options.output)
   const standing = saved?.standing ?? { ...startStanding }
+  const shape = runShape(options, source, machine)
+  const workload = workloadOf(encoded, options, sharesPrefix(shape))
   const sitting: Sitting = {
     options,
     plan: planRun(encoded.train, options),
     record: recordOf(identity, machine, encoded, standing.selectedStep),
     validation: encoded.validation,
+    need: options.engine === 'reference' ? undefined : memoryNeed(shape, workload),
     runtime: machine.runtime,
     trainer,
     lora,
@@ -158,10 +168,13 @@ async function* sit(
   }
   try {
     yield planEvent(sitting, encoded)
+    yield* memoryWarning(sitting, machine)
     if (checkpoint)
       yield { type: 'resumed', step: standing.step, steps: sitting.plan.steps, checkpoint: checkpoint.folder }
     await writeRecord(options.output, sitting.record)
-    return yield* work(sitting, control)
+    const summary = yield* work(sitting, control)
+    await keepSpeed(sitting, machine, stepWork(shape, workload) / workload.tokensPerStep)
+    return summary
   } finally {
     await sitting.metrics.close()
   }
@@ -212,7 +225,26 @@ async function* endEpoch(sitting: Sitting): AsyncGenerator<TrainEvent, void> {
   yield { type: 'checkpoint', ...(await saveCheckpoint(sitting)) }
 }
 
-function planEvent({ plan, options }: Sitting, { counts }: EncodedRows): TrainEvent {
+/** The system ends a process that takes more than there is: better said before. */
+function* memoryWarning({ need, options }: Sitting, { device }: Machine): Generator<TrainEvent, void> {
+  const limit = memoryLimit()
+  if (need === undefined || device !== 'cpu' || need.total <= limit.bytes) return
+  const much = `this run needs about ${formatBytes(need.total)} of memory; the ${limit.from} has ${formatBytes(limit.bytes)}`
+  yield { type: 'warning', message: `${much}. ${remedyOf(options)}` }
+}
+
+/** @param operations floating-point operations that a token takes */
+async function keepSpeed({ standing, before, options, record }: Sitting, machine: Machine, operations: number) {
+  const steps = standing.step - before.step
+  const seconds = (standing.stepMilliseconds - before.stepMilliseconds) / 1000
+  const tokensPerSecond = (standing.tokens - before.tokens) / seconds
+  const { device, precision, threads } = machine
+  const engine = options.engine === 'reference' ? 'reference' : 'fused'
+  const key = { model: record.model.hash, device, precision, threads, engine }
+  await writeSpeed(key, { steps, tokensPerSecond, operationsPerSecond: operations * tokensPerSecond })
+}
+
+function planEvent({ plan, options, need }: Sitting, { counts }: EncodedRows): TrainEvent {
   const { steps, stepsPerEpoch, epochs } = plan
   return {
     type: 'plan',
@@ -221,6 +253,7 @@ function planEvent({ plan, options }: Sitting, { counts }: EncodedRows): TrainEv
     epochs,
     rowsPerStep: options.tokensPerStep ? counts.train / stepsPerEpoch : options.batchSize * options.gradAccumSteps,
     tokensPerStep: counts.tokens / stepsPerEpoch,
+    memory: need?.total,
   }
 }
 
@@ -239,10 +272,16 @@ function recordOf(identity: RunIdentity, machine: Machine, encoded: EncodedRows,
 async function openTrainer(options: TrainOptions, model: Model, machine: Machine, saved: SavedState | undefined) {
   const { r, alpha, rsLora, targets, dropout, seed } = options
   const lora = await model.attachLora({ r, alpha, rsLora, targets, dropout, seed, tensors: saved?.tensors })
-  const { beta1, beta2, eps, weightDecay, maxGradNorm, engine } = options
+  const { beta1, beta2, eps, weightDecay, maxGradNorm, engine, recompute } = options
   const graphs = process.env.BT_NATIVE_CUDA_GRAPHS === '0' ? 'off' : 'auto'
   const optimizer = { beta1, beta2, eps, weightDecay, maxGradNorm, seed }
-  const trainer = await model.createTrainer(lora, { ...optimizer, precision: machine.precision, engine, graphs })
+  const trainer = await model.createTrainer(lora, {
+    ...optimizer,
+    precision: machine.precision,
+    engine,
+    graphs,
+    recompute,
+  })
   if (saved) await trainer.restore(saved.state)
   return { lora, trainer }
 }

@@ -1,14 +1,16 @@
 // What happens inside a run once everything is loaded: one step, one validation, one saving at a time. run.ts puts them
 // in order; a sitting lasts from one start of the process to its end.
 import type { Lora, LoraTensor, Runtime, StepResult, Trainer } from '../../binding.js'
-import { BtError } from '../errors.js'
+import { BtError, hasCode } from '../errors.js'
 import { type WriteAdapterOptions, writeAdapter } from '../models/adapter.js'
 import type { OnProgress } from '../progress.js'
 import type { EncodedRow } from '../text/types.js'
 import { type Checkpoint, pruneCheckpoints, writeCheckpoint } from './checkpoint.js'
 import type { StepEvent, TrainSummary, ValidationEvent } from './events.js'
+import type { MemoryNeed } from './memory.js'
 import type { Metrics } from './metrics.js'
 import type { TrainOptions } from './options.js'
+import { outOfMemory } from './out-of-memory.js'
 import type { RunPlan } from './plan.js'
 import type { RunRecord } from './record.js'
 import { learningRateAt } from './schedule.js'
@@ -20,6 +22,8 @@ export interface Sitting {
   record: RunRecord
   plan: RunPlan
   validation: EncodedRow[]
+  /** What the run was reckoned to take; undefined where it cannot be told. */
+  need?: MemoryNeed
   runtime: Pick<Runtime, 'memory'>
   trainer: Pick<Trainer, 'step' | 'evaluate' | 'state'>
   lora: Pick<Lora, 'tensors'>
@@ -41,13 +45,15 @@ const hopelessSkips = 24
 
 /**
  * Makes optimizer step `step` and notes it.
- * @throws {BtError} BT_DIVERGED after too many steps in a row without a finite gradient
+ * @throws {BtError} BT_DIVERGED after too many steps in a row without a finite gradient; BT_OUT_OF_MEMORY
  */
 export async function makeStep(sitting: Sitting, step: number): Promise<{ event: StepEvent; endsEpoch: boolean }> {
   const { options, plan, standing } = sitting
   const { epoch, endsEpoch, microBatches } = plan.at(step)
   const learningRate = learningRateAt({ ...options, totalSteps: plan.steps }, step)
-  const result = await sitting.trainer.step(microBatches, { learningRate, step })
+  const result = await sitting.trainer.step(microBatches, { learningRate, step }).catch((error: unknown) => {
+    throw hasCode(error, 'BT_OUT_OF_MEMORY') ? outOfMemory(sitting, step, microBatches, error) : error
+  })
   note(sitting, step, epoch, result)
   const event: StepEvent = {
     type: 'step',
