@@ -229,6 +229,11 @@ export interface TrainerOptions {
    * attention; 'padded' pads on any device and captures nothing. Losses and gradients are those of the batch as it is.
    */
   graphs?: 'auto' | 'off' | 'padded'
+  /**
+   * Keeps of each layer its input alone and computes the rest again in backward: less memory, one more forward, the same
+   * gradients. Refused (BT_ARGUMENT) with the 'reference' engine.
+   */
+  recompute?: boolean
   /** First FP16 loss scale; 65536 by default. */
   initialScale?: number
   /** Clean steps before the scale doubles; 2000 by default. */
@@ -395,6 +400,11 @@ export interface Trainer {
    * stay as they are. Takes several times as long as the step.
    */
   diagnose(microBatches: PackedBatch[], options: StepOptions): Promise<NotFinite | null>
+  /**
+   * Bytes of what is kept from step to step beside weights, adapter and moments, by name ("gateUp", "logits"), all layers
+   * together; empty for the 'reference' engine, which keeps nothing.
+   */
+  buffers(): Promise<Record<string, number>>
   state(): Promise<TrainerState>
   restore(state: TrainerState): Promise<void>
   close(): Promise<void>

@@ -4,7 +4,7 @@ import { parseArgs } from 'node:util'
 import { packageRoot } from '../dist/paths.js'
 import { contestants } from './contestants.mjs'
 
-export const usage = `npm run bench -- train|start|generate|export [options]
+export const usage = `npm run bench -- train|start|generate|export|plan [options]
 
   --data FILE              rows; examples/seed.jsonl
   --model NAME             smollm2-135m, or tinyllama-shape (random weights; train alone)
@@ -32,6 +32,10 @@ generate
 export
   --adapter FOLDER         what is merged; --data, --rows and --max-new-tokens as above
   --types LIST             of safetensors/f32, f16, bf16 and gguf/f32, f16, bf16, q8_0, q4_0; all
+
+plan
+  --batch-rows LIST        rows at a time, of 16 a step; 1,4,16
+  --steps N                of each run; 4
 `
 
 const text = (fallback) => ({ type: 'string', default: fallback })
@@ -58,6 +62,8 @@ const flags = {
   'max-new-tokens': text('64'),
   'batch-sizes': text('8,16,32'),
   types: text('safetensors/f32,safetensors/f16,safetensors/bf16,gguf/f32,gguf/f16,gguf/bf16,gguf/q8_0,gguf/q4_0'),
+  'batch-rows': text('1,4,16'),
+  steps: text('4'),
 }
 
 const always = ['data', 'precision', 'threads', 'windows', 'json', 'write-docs']
@@ -67,6 +73,8 @@ const takes = {
   scaling: [...always, 'model', 'only', 'max-tokens', 'settings', 'scaling', 'lengths', 'ranks', 'thread-counts'],
   start: [...always, 'only'],
   generate: [...always, 'max-tokens', 'adapter', 'rows', 'max-new-tokens', 'batch-sizes'],
+  export: [...always, 'max-tokens', 'adapter', 'rows', 'max-new-tokens', 'types'],
+  plan: [...always, 'max-tokens', 'batch-rows', 'steps'],
 }
 
 /** @throws {Error} that names the flag which is not understood, or which this bench has no use for */
@@ -105,6 +113,8 @@ export function readOptions(args) {
     maxNewTokens: number('max-new-tokens'),
     batchSizes: numbers('batch-sizes'),
     types: values.types.split(',').map((one) => ({ to: one.split('/')[0], dtype: one.split('/')[1] })),
+    batchRows: numbers('batch-rows'),
+    steps: number('steps'),
   }
 }
 

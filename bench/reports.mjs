@@ -172,10 +172,30 @@ function exportReport(result) {
   }
 }
 
+function planReport(result) {
+  const { machine, model, steps, runs } = result
+  const rows = runs.map((run) => [
+    `${run.batchSize}${run.recompute ? ', recomputed' : ''}`,
+    rounded(run.tokensAtOnce),
+    gigabytes(run.planned),
+    gigabytes(run.measured),
+    `${run.difference > 0 ? '+' : ''}${rounded(run.difference * 100, 1)} %`,
+    rounded(run.tokensPerSecond),
+  ])
+  const heads = ['rows at a time', 'tokens at once', 'planned', 'measured, peak resident', 'difference', 'tokens/s']
+  return report('plan', [
+    `${model.title}, ${steps} steps of 16 rows each, validation before and after. ${machineLine(machine)}.`,
+    table(heads, rows),
+    ...Object.entries(result.failures).map(([name, message]) => `${name}: ${message}.`),
+    `\`${shortCommand(result.command)}\``,
+  ])
+}
+
 export const reports = {
   export: exportReport,
   train: trainReport,
   scaling: scalingReport,
   start: startReport,
   generate: generateReport,
+  plan: planReport,
 }

@@ -5,6 +5,7 @@ import { writeDocs } from './docs.mjs'
 import { benchExport } from './export.mjs'
 import { benchGenerate } from './generate.mjs'
 import { readOptions, usage } from './options.mjs'
+import { benchPlan } from './plan.mjs'
 import { reports } from './reports.mjs'
 import { benchScaling } from './scaling.mjs'
 import { benchStart } from './start.mjs'
@@ -16,6 +17,7 @@ const benches = {
   start: benchStart,
   generate: benchGenerate,
   export: benchExport,
+  plan: benchPlan,
 }
 
 function options() {

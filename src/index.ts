@@ -41,7 +41,9 @@ export type {
   TracedRow,
 } from './text/types.js'
 export { type AuditChoice, audit } from './train/audit.js'
-export type { RowCounts, StepEvent, TrainEvent, TrainSummary, ValidationEvent } from './train/events.js'
+export type { PlanEvent, RowCounts, StepEvent, TrainEvent, TrainSummary, ValidationEvent } from './train/events.js'
+export { type PlanControl, planTraining, type SplitPlan, type TimePlan, type TrainingPlan } from './train/forecast.js'
+export type { MemoryNeed } from './train/memory.js'
 export type { TrainInput, TrainOptions } from './train/options.js'
 export { readReport, trainReport } from './train/report.js'
 export { type TrainControl, train } from './train/run.js'

@@ -244,6 +244,7 @@ TrainerArguments toTrainer(Napi::Value value) {
     const std::string graphs = fields.choice("graphs", {"auto", "off", "padded"});
     if (graphs != "auto") options.graphs = graphs == "off" ? Graphs::off : Graphs::padded;
   }
+  options.recompute = fields.boolean("recompute", false);
   options.beta1 = fields.number("beta1", {.least = 0, .most = 1, .openMost = true});
   options.beta2 = fields.number("beta2", {.least = 0, .most = 1, .openMost = true});
   options.eps = fields.number("eps", kPositive);

@@ -10,6 +10,7 @@ std::vector<napi_property_descriptor> TrainerObject::methods() {
           property("gradients", asyncMethod<TrainerObject, &TrainerObject::gradients>),
           property("evaluate", asyncMethod<TrainerObject, &TrainerObject::evaluate>),
           property("diagnose", asyncMethod<TrainerObject, &TrainerObject::diagnose>),
+          property("buffers", asyncMethod<TrainerObject, &TrainerObject::buffers>),
           property("state", asyncMethod<TrainerObject, &TrainerObject::state>),
           property("restore", asyncMethod<TrainerObject, &TrainerObject::restore>),
           property("close", asyncMethod<TrainerObject, &SlotHandle<Trainer>::close>)};
@@ -69,6 +70,17 @@ Napi::Value TrainerObject::diagnose(const Napi::CallbackInfo& info) {
       info.Env(),
       [slot, batches = std::move(batches), arguments] { return slot->object->diagnose(batches, arguments.step); },
       fromNotFinite);
+}
+
+Napi::Value TrainerObject::buffers(const Napi::CallbackInfo& info) {
+  auto slot = open(kName);
+  return session_->call(
+      info.Env(), [slot] { return slot->object->buffers(); },
+      [](Napi::Env env, const BufferBytes& bytes) {
+        auto object = Napi::Object::New(env);
+        for (const auto& [name, count] : bytes) object.Set(name, static_cast<double>(count));
+        return object;
+      });
 }
 
 Napi::Value TrainerObject::state(const Napi::CallbackInfo& info) {

@@ -21,6 +21,7 @@ class TrainerObject : public SlotHandle<Trainer> {
   Napi::Value gradients(const Napi::CallbackInfo& info);
   Napi::Value evaluate(const Napi::CallbackInfo& info);
   Napi::Value diagnose(const Napi::CallbackInfo& info);
+  Napi::Value buffers(const Napi::CallbackInfo& info);
   Napi::Value state(const Napi::CallbackInfo& info);
   Napi::Value restore(const Napi::CallbackInfo& info);
 

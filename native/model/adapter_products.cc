@@ -46,7 +46,7 @@ void AdapterProducts::forward(int64_t layer, Target target, const at::Tensor& x,
   at::Tensor& narrow = narrow_[layer][static_cast<int>(target)];
   narrow = arena_.get(targetPath(target), {x.size(0), pair.a.size(0)}, keep_ ? layer : 0);
   at::mm_out(narrow, dropped(layer, target, x), matrix(pair.a).t());
-  at::addmm_out(out, out, narrow, matrix(pair.b).t(), 1, lora_.scale());
+  if (out.defined()) at::addmm_out(out, out, narrow, matrix(pair.b).t(), 1, lora_.scale());
 }
 
 void AdapterProducts::backward(int64_t layer, Target target, const at::Tensor& x, const at::Tensor& dOut,

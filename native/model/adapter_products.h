@@ -17,12 +17,14 @@ class AdapterProducts {
   AdapterProducts(const Model& model, Lora& lora, LayerOps& ops, Arena& arena);
 
   // Before each forward: brings the FP32 matrices, which the optimizer moves, into the model's dtype.
-  // predicting: [S] the tokens whose rows are computed above the last attention. keep: backward follows.
+  // predicting: [S] the tokens whose rows are computed above the last attention. keep: backward follows, and finds
+  // what forward() left for each layer; without it, for the last one.
   void begin(const DropoutKey& dropout, int64_t tokens, const at::Tensor& predicting, bool keep);
 
   bool adapted(int64_t layer, Target target) const { return lora_.pair(layer, target).a.defined(); }
 
-  // out += scale (dropout(x) A^T) B^T.   x: [rows, in]; out: [rows, out], its rows may lie apart
+  // out += scale (dropout(x) A^T) B^T.   x: [rows, in]; out: [rows, out], its rows may lie apart. Without `out` it
+  // makes what backward() needs alone.
   void forward(int64_t layer, Target target, const at::Tensor& x, at::Tensor out);
   // Adds to the gradients of A and B; adds this target's share to dx unless dx is undefined.
   void backward(int64_t layer, Target target, const at::Tensor& x, const at::Tensor& dOut, at::Tensor dx);

@@ -4,11 +4,15 @@
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/empty.h>
 
+#include <algorithm>
 #include <map>
 #include <string>
 #include <utility>
 
 namespace bt {
+
+// Bytes of buffers in use, by name; those that each layer has are one entry.
+using BufferBytes = std::map<std::string, int64_t>;
 
 class Arena {
  public:
@@ -20,23 +24,36 @@ class Arena {
   at::Tensor get(const char* name, at::IntArrayRef shape, at::ScalarType dtype, int64_t index) {
     int64_t count = 1;
     for (const int64_t size : shape) count *= size;
-    at::Tensor& buffer = buffers_[{name, index}];
-    if (!buffer.defined() || buffer.numel() < count) {
+    Buffer& buffer = buffers_[{name, index}];
+    if (!buffer.memory.defined() || buffer.memory.numel() < count) {
       ++generation_;
-      buffer = at::Tensor();  // freed before the larger one is taken
-      buffer = at::empty({count + count / 8}, at::TensorOptions().dtype(dtype).device(device_));
+      buffer = {};  // freed before the larger one is taken
+      buffer.memory = at::empty({count + count / 8}, at::TensorOptions().dtype(dtype).device(device_));
     }
-    return buffer.narrow(0, 0, count).view(shape);
+    buffer.most = std::max(buffer.most, count);
+    return buffer.memory.narrow(0, 0, count).view(shape);
+  }
+
+  // Adds what was used of each buffer: on a CPU the pages that were touched, without the room to grow.
+  void addTo(BufferBytes& bytes) const {
+    for (const auto& [key, buffer] : buffers_) {
+      bytes[key.first] += buffer.most * static_cast<int64_t>(buffer.memory.element_size());
+    }
   }
 
   // Changes when a buffer has moved.
   int64_t generation() const { return generation_; }
 
  private:
+  struct Buffer {
+    at::Tensor memory;
+    int64_t most = 0;  // elements of its largest tensor
+  };
+
   at::ScalarType dtype_;
   at::Device device_;
   int64_t generation_ = 0;
-  std::map<std::pair<std::string, int64_t>, at::Tensor> buffers_;
+  std::map<std::pair<std::string, int64_t>, Buffer> buffers_;
 };
 
 }  // namespace bt

@@ -18,6 +18,7 @@ class AtenOps : public LayerOps {
 
   void begin(const BatchView& view) override;
   int64_t generation() const override { return flash_ ? arena_.generation() : -1; }
+  void addBuffers(BufferBytes& bytes) const override { arena_.addTo(bytes); }
   void norm(at::Tensor y, at::Tensor inverse, const at::Tensor& x, const at::Tensor& weight) override;
   void normBackward(at::Tensor dx, const at::Tensor& dy, const at::Tensor& x, const at::Tensor& inverse,
                     const at::Tensor& weight) override;

@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "cuda/bt_cuda.h"
+#include "model/arena.h"
 #include "model/reference.h"
 
 namespace bt {
@@ -17,6 +18,8 @@ class Engine {
   virtual at::Tensor forward(const PackedBatch& batch, const DropoutKey& dropout, bool keep) = 0;
   // Adds the LoRA gradients of the last forward that kept, given d loss / d hidden, to lora.gradients.
   virtual void backward(const at::Tensor& gradHidden) = 0;
+  // Adds the buffers that it keeps between two calls.
+  virtual void addBuffers(BufferBytes&) const {}
 };
 
 // Plain autograd: every option and device.
@@ -32,6 +35,9 @@ enum class Graphs {
 struct FusedOptions {
   bool aten = false;  // by ATen's operators alone, as GPUs do without libbt_cuda; on any device
   Graphs graphs = Graphs::automatic;
+  // Of each layer the input alone is kept for backward, which computes the rest again: the same gradients in less
+  // memory, for one more forward.
+  bool recompute = false;
 };
 
 // The decoder layer and its backward by hand.

@@ -42,9 +42,10 @@ struct Saved {
 
 class FusedEngine : public StagedEngine {
  public:
-  FusedEngine(Model& model, Lora& lora, std::unique_ptr<LayerOps> ops)
+  FusedEngine(Model& model, Lora& lora, std::unique_ptr<LayerOps> ops, bool recompute)
       : model_(model),
         config_(model.config()),
+        recompute_(recompute),
         ops_(std::move(ops)),
         arena_(model.dtype(), model.device()),
         adapter_(model, lora, *ops_, arena_),
@@ -63,7 +64,7 @@ class FusedEngine : public StagedEngine {
     ops_->begin({&batch_, &places_, prefix, cos, sin, dropout});
     tokenIds_ = indices("tokenIds", batch_.tokens);
     predicting_ = indices("predicting", predictingTokens(batch_));
-    adapter_.begin(dropout, tokens_, predicting_, keep);
+    adapter_.begin(dropout, tokens_, predicting_, keepsAll());
   }
 
   at::Tensor run() override {
@@ -88,6 +89,8 @@ class FusedEngine : public StagedEngine {
     ops_->normBackward(dx, gradHidden, lastHidden_, finalInverse_, model_.finalNorm);
     for (int64_t l = config_.layers; l-- > 0;) {
       checkAbort();
+      // The last layer's buffers are as its forward left them.
+      if (recompute_ && !last(l)) fillAgain(l);
       dx = layerBackward(l, dx);
     }
   }
@@ -97,9 +100,16 @@ class FusedEngine : public StagedEngine {
     return ofOps < 0 ? ofOps : ofOps + arena_.generation();
   }
 
+  void addBuffers(BufferBytes& bytes) const override {
+    arena_.addTo(bytes);
+    ops_->addBuffers(bytes);
+  }
+
  private:
-  // Which buffers layer l uses: its own where backward will follow, else those of every other layer.
-  int64_t place(int64_t l) const { return keep_ ? l : 0; }
+  // Whether backward finds what it needs of every layer, and not of its input alone.
+  bool keepsAll() const { return keep_ && !recompute_; }
+  // Which buffers layer l uses: its own where they are kept, else those of every other layer.
+  int64_t place(int64_t l) const { return keepsAll() ? l : 0; }
   bool last(int64_t l) const { return l + 1 == config_.layers; }
 
   at::Tensor indices(const char* name, const std::vector<int32_t>& values) {
@@ -109,7 +119,8 @@ class FusedEngine : public StagedEngine {
     return there;
   }
 
-  at::Tensor layerForward(int64_t l, const at::Tensor& x) {
+  // Everything that layer l's backward needs, from the layer's input.
+  void fill(int64_t l, const at::Tensor& x) {
     const DecoderLayer& layer = model_.layers[l];
     Saved& saved = saved_[l];
     const int64_t rows = tokens_, hidden = config_.hiddenSize, inner = config_.intermediateSize;
@@ -161,10 +172,29 @@ class FusedEngine : public StagedEngine {
     linearInto(saved.gateUp, normedMid, layer.gateUp, layer.gateUpBias);
     adapter_.forward(l, Target::gate, normedMid, saved.gateUp.narrow(1, 0, inner));
     adapter_.forward(l, Target::up, normedMid, saved.gateUp.narrow(1, inner, inner));
-    at::Tensor inside = arena_.get("inside", {above, inner});
-    ops_->gate(inside, saved.gateUp);
-    at::Tensor out = arena_.get("x", {above, hidden}, keep_ ? l + 1 : (l + 1) % 2);
-    at::addmm_out(out, saved.mid, inside, layer.down.t());
+  }
+
+  // The same once more, in the buffers that all layers share.
+  void fillAgain(int64_t l) {
+    fill(l, saved_[l].x);
+    if (adapter_.adapted(l, Target::down)) adapter_.forward(l, Target::down, gated(l, "inside"), at::Tensor());
+  }
+
+  // What goes into the down projection: [rows, inner]
+  at::Tensor gated(int64_t l, const char* name) {
+    const at::Tensor& gateUp = saved_[l].gateUp;
+    at::Tensor inside = arena_.get(name, {gateUp.size(0), config_.intermediateSize});
+    ops_->gate(inside, gateUp);
+    return inside;
+  }
+
+  at::Tensor layerForward(int64_t l, const at::Tensor& x) {
+    fill(l, x);
+    const DecoderLayer& layer = model_.layers[l];
+    const at::Tensor& mid = saved_[l].mid;
+    const at::Tensor inside = gated(l, "inside");
+    at::Tensor out = arena_.get("x", mid.sizes(), keep_ ? l + 1 : (l + 1) % 2);
+    at::addmm_out(out, mid, inside, layer.down.t());
     if (layer.downBias.defined()) out.add_(layer.downBias);
     adapter_.forward(l, Target::down, inside, out);
     return out;
@@ -218,9 +248,7 @@ class FusedEngine : public StagedEngine {
     at::Tensor dInside = arena_.get("inside", {above, inner});
     at::mm_out(dInside, dx, layer.down);
     if (adapter_.adapted(l, Target::down)) {
-      at::Tensor inside = arena_.get("insideAgain", {above, inner});
-      ops_->gate(inside, saved.gateUp);
-      adapter_.backward(l, Target::down, inside, dx, dInside);
+      adapter_.backward(l, Target::down, gated(l, "insideAgain"), dx, dInside);
     }
     ops_->gateBackward(saved.gateUp, dInside);
     at::Tensor dNormed = arena_.get("dNormed", {above, hidden});
@@ -244,6 +272,7 @@ class FusedEngine : public StagedEngine {
 
   Model& model_;
   const ModelConfig& config_;
+  const bool recompute_;
   std::unique_ptr<LayerOps> ops_;
   Arena arena_;
   AdapterProducts adapter_;
@@ -270,7 +299,7 @@ std::unique_ptr<LayerOps> makeOps(const Model& model, const FusedOptions& option
 }  // namespace
 
 std::unique_ptr<Engine> makeFusedEngine(Model& model, Lora& lora, const FusedOptions& options) {
-  auto engine = std::make_unique<FusedEngine>(model, lora, makeOps(model, options));
+  auto engine = std::make_unique<FusedEngine>(model, lora, makeOps(model, options), options.recompute);
   if (options.graphs == Graphs::padded) return makePaddedEngine(model.config(), std::move(engine));
   // On a CPU generation() says no, so the library is asked for where there is a GPU alone.
   if (options.graphs == Graphs::off || engine->generation() < 0) return engine;

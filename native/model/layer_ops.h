@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <memory>
 
+#include "model/arena.h"
 #include "model/batch.h"
 #include "model/config.h"
 #include "model/places.h"
@@ -36,6 +37,8 @@ class LayerOps {
   // -1 where the calls after begin() may not be captured in a CUDA graph and replayed for another batch of the same
   // Budget, since they ask the host. Else a number that changes when memory has moved which such a graph would use.
   virtual int64_t generation() const { return -1; }
+  // Adds the buffers that it keeps.
+  virtual void addBuffers(BufferBytes&) const {}
 
   // y = x / rms(x) * weight.   x, y: [rows, hidden]   inverse: [rows] FP32, 1 / rms
   virtual void norm(at::Tensor y, at::Tensor inverse, const at::Tensor& x, const at::Tensor& weight) = 0;

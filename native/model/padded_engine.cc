@@ -52,6 +52,8 @@ class PaddedEngine : public Engine {
     present_->backward->replay();
   }
 
+  void addBuffers(BufferBytes& bytes) const override { engine_->addBuffers(bytes); }
+
  private:
   // One Budget's graphs.
   struct Captured {

@@ -26,6 +26,8 @@ class CrossEntropy {
   // until the next call.
   ScoredLoss operator()(const at::Tensor& hidden, const std::vector<int32_t>& targets, double gradScale);
 
+  void addBuffers(BufferBytes& bytes) const { arena_.addTo(bytes); }
+
  private:
   const at::Tensor head_;
   Arena arena_;

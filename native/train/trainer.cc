@@ -43,10 +43,14 @@ void fromHost(at::Tensor& flat, const std::vector<float>& values) {
 
 Trainer::Trainer(std::shared_ptr<Model> model, std::shared_ptr<Lora> lora, const TrainerOptions& options)
     : model_(std::move(model)), lora_(std::move(lora)), options_(options), loss_(model_->head) {
+  if (options.recompute && !fused()) {
+    throw Error("BT_ARGUMENT", "options.recompute: the reference engine keeps all activations");
+  }
   expAvg_ = at::zeros_like(lora_->weights);
   expAvgSq_ = at::zeros_like(lora_->weights);
   if (options.scaled) scale_ = options.initialScale;
-  engine_ = fused() ? makeFusedEngine(*model_, *lora_, {options.engine == EngineKind::aten, options.graphs})
+  engine_ = fused() ? makeFusedEngine(*model_, *lora_,
+                                      {options.engine == EngineKind::aten, options.graphs, options.recompute})
                     : makeReferenceEngine(*model_, *lora_);
 }
 
@@ -113,6 +117,13 @@ EvaluateResult Trainer::evaluate(const PackedBatch& batch) {
   if (batch.scored.empty()) return {};
   const at::Tensor hidden = engine_->forward(batch, {}, /*keep=*/false);
   return {loss_(hidden, targetsOf(batch), 0).lossSum, static_cast<int64_t>(batch.scored.size())};
+}
+
+BufferBytes Trainer::buffers() const {
+  BufferBytes bytes;
+  engine_->addBuffers(bytes);
+  loss_.addBuffers(bytes);
+  return bytes;
 }
 
 TrainerState Trainer::state() const {

@@ -23,7 +23,8 @@ enum class EngineKind {
 struct TrainerOptions {
   EngineKind engine = EngineKind::fused;
   Graphs graphs = Graphs::automatic;
-  bool scaled = false;  // FP16: multiply the loss by a scale and skip steps that overflow
+  bool recompute = false;  // of the fused engines; see FusedOptions
+  bool scaled = false;     // FP16: multiply the loss by a scale and skip steps that overflow
   double beta1 = 0.9, beta2 = 0.999, eps = 1e-8, weightDecay = 0, maxGradNorm = 1;
   uint64_t seed = 0;
   double initialScale = 65536;
@@ -63,6 +64,7 @@ struct NotFinite {
 // All members: worker thread only.
 class Trainer {
  public:
+  // Throws BT_ARGUMENT for recompute with the reference engine.
   Trainer(std::shared_ptr<Model> model, std::shared_ptr<Lora> lora, const TrainerOptions& options);
 
   // Runs every micro-batch, then steps once. Gradients are weighted by the scored tokens of all of them.
@@ -78,6 +80,9 @@ class Trainer {
   TrainerState state() const;
   // Throws BT_ARGUMENT when the moments' length is not this adapter's.
   void restore(const TrainerState& state);
+
+  // What is kept from step to step beside the model and the adapter's own buffers.
+  BufferBytes buffers() const;
 
   Lora& lora() { return *lora_; }
   bool fused() const { return options_.engine != EngineKind::reference; }

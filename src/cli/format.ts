@@ -1,21 +1,7 @@
 // Numbers as a person reads them: thousands separated, units always named. No colour, no layout.
+import { formatCount } from '../units.js'
 
-/** 1342 -> "1,342"; 0.5 -> "0.5" (at most `digits` decimals). */
-export function formatCount(value: number, digits = 0): string {
-  return value.toLocaleString('en-US', { maximumFractionDigits: digits })
-}
-
-/** Bytes in decimal units: 1900000000 -> "1.9 GB". */
-export function formatBytes(bytes: number): string {
-  const units = ['B', 'kB', 'MB', 'GB', 'TB']
-  let value = bytes
-  let unit = 0
-  while (value >= 999.5 && unit < units.length - 1) {
-    value /= 1000
-    unit++
-  }
-  return `${value >= 10 || unit === 0 ? value.toFixed(0) : value.toFixed(1)} ${units[unit]}`
-}
+export { formatBytes, formatCount } from '../units.js'
 
 /** Seconds as "42 s", "5:02" or "1:02:03". */
 export function formatDuration(seconds: number): string {

@@ -36,6 +36,12 @@ const commands: CommandEntry[] = [
     load: async () => (await import('./audit.js')).addAudit,
   },
   {
+    name: 'plan',
+    group: 'Work:',
+    summary: 'tell the memory and time that a training run would take',
+    load: async () => (await import('./plan.js')).addPlan,
+  },
+  {
     name: 'train',
     group: 'Work:',
     summary: 'train a LoRA adapter that writes instructions',

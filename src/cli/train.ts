@@ -93,7 +93,7 @@ async function showCurve(output: string, terminal: Terminal): Promise<void> {
 }
 
 /** The YAML library is read in for this alone. */
-async function readOptions(path: string) {
+export async function readOptions(path: string) {
   const { readConfig } = await import('../train/config.js')
   return readConfig(path)
 }
@@ -145,7 +145,8 @@ function linesOf(event: Exclude<TrainEvent, StepEvent | { type: 'warning' }>, te
     case 'plan': {
       const rows = `${plural(event.steps, 'step')} of ${formatCount(event.rowsPerStep)} rows`
       const tokens = `about ${formatCount(event.tokensPerStep)} tokens a step`
-      return [head(terminal, 'plan', `${rows}, ${tokens} · ${plural(event.epochs, 'epoch')}`), '']
+      const memory = event.memory === undefined ? '' : ` · about ${formatBytes(event.memory)}`
+      return [head(terminal, 'plan', `${rows}, ${tokens} · ${plural(event.epochs, 'epoch')}${memory}`), '']
     }
     case 'resumed':
       return [`going on after step ${event.step}/${event.steps}, from ${event.checkpoint}`]

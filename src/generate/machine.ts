@@ -25,7 +25,8 @@ export interface Machine {
   warning?: string
 }
 
-const dtypes: Record<Precision, Dtype> = { fp32: 'float32', bf16: 'bfloat16', fp16: 'float16' }
+/** Type the frozen weights are held in. */
+export const precisionDtypes: Record<Precision, Dtype> = { fp32: 'float32', bf16: 'bfloat16', fp16: 'float16' }
 
 /**
  * Opens libtorch and a runtime; the caller closes the runtime.
@@ -39,7 +40,7 @@ export async function openMachine({ device, precision, threads }: MachineOptions
     runtime,
     device: runtime.device,
     precision: chosen,
-    dtype: dtypes[chosen],
+    dtype: precisionDtypes[chosen],
     threads: threads || availableParallelism(),
     detail: [`libtorch ${info.torch}`, ...abilities(runtime.device, info)].join(', '),
     warning: runtime.device === 'cuda' ? kernelsProblem(info) : undefined,

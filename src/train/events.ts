@@ -21,6 +21,17 @@ export interface RowCounts {
   scoredTokens: number
 }
 
+export interface PlanEvent {
+  type: 'plan'
+  steps: number
+  stepsPerEpoch: number
+  epochs: number
+  rowsPerStep: number
+  tokensPerStep: number
+  /** Bytes that the run is reckoned to take at its peak, as planTraining() does; undefined for the reference engine. */
+  memory?: number
+}
+
 export interface StepEvent extends StepScores {
   type: 'step'
   step: number
@@ -98,7 +109,7 @@ export type TrainEvent =
   | ({ type: 'data'; file: string; seconds: number } & RowCounts)
   | ({ type: 'template' } & TemplateDescription)
   | { type: 'lora'; r: number; alpha: number; targets: TargetModule[]; trainable: number; share: number }
-  | { type: 'plan'; steps: number; stepsPerEpoch: number; epochs: number; rowsPerStep: number; tokensPerStep: number }
+  | PlanEvent
   | { type: 'resumed'; step: number; steps: number; checkpoint: string }
   | StepEvent
   | ValidationEvent

@@ -2,6 +2,7 @@
 // are all made from this table. Reading flags and files is in cli/flags.ts and config.ts.
 import { z } from 'zod'
 import type { TargetModule } from '../../binding.js'
+import { BtError } from '../errors.js'
 import { field, objectOf, resolveOptions } from '../fields.js'
 import { plainName } from '../paths.js'
 
@@ -205,6 +206,13 @@ export const trainFields = {
       .default('fused')
       .describe('fused: the decoder layer and its backward by hand; reference: plain autograd, slower'),
   ),
+  recompute: field(
+    { group: 'Machine:' },
+    z
+      .boolean()
+      .default(false)
+      .describe('compute activations again in backward: less memory, more time, the same result'),
+  ),
   device: field(
     { group: 'Machine:', value: '<kind>' },
     z.enum(['auto', 'cpu', 'cuda']).default('auto').describe('auto: cuda where there is one'),
@@ -230,10 +238,15 @@ export type TrainOptions = z.output<typeof trainSchema> & { output: string }
 
 /**
  * Fills in what is not given.
- * @throws {BtError} BT_USAGE for a wrong value
+ * @throws {BtError} BT_USAGE for a wrong value, or for two that exclude each other
  */
 export function completeOptions(input: TrainInput): TrainOptions {
   const options = resolveOptions(trainSchema, input)
+  if (options.recompute && options.engine === 'reference') {
+    throw new BtError('BT_USAGE', 'recompute: the reference engine keeps all activations', {
+      remedy: 'Leave out one of --recompute and --engine reference.',
+    })
+  }
   const { task, model, data } = options
   return { ...options, output: options.output ?? `runs/${task}-${plainName(model)}-${plainName(data)}` }
 }

@@ -78,13 +78,30 @@ export function checkIdentity(folder: string, old: RunRecord, now: RunIdentity):
 /** Files are compared by content, prompts by the template's hash: moved or renamed files are the same. */
 const comparedByContent: (keyof TrainOptions)[] = ['model', 'data', 'validationData', 'columns', 'task', 'ask', 'form']
 
+/** Options that say how the rows of a step fall into batches, and with no budget of tokens how many rows there are. */
+const splitOfStep: (keyof TrainOptions)[] = ['batchSize', 'gradAccumSteps']
+
+type SplitOptions = Pick<TrainOptions, 'batchSize' | 'gradAccumSteps' | 'tokensPerStep'>
+
+/**
+ * Whether two runs that differ in splitOfStep alone make the same optimizer steps: the loss is weighted by token over the
+ * whole step and dropout is a function of row and position, so the split changes the order of sums and no more.
+ */
+function sameSteps(old: SplitOptions, now: SplitOptions): boolean {
+  if (old.tokensPerStep !== undefined || now.tokensPerStep !== undefined) {
+    return old.tokensPerStep === now.tokensPerStep
+  }
+  return old.batchSize * old.gradAccumSteps === now.batchSize * now.gradAccumSteps
+}
+
 function identityChanges(old: RunIdentity, now: RunIdentity): string[] {
   const changes: string[] = []
   // An option that is younger than the record had its default.
   const complete = trainSchema.safeParse(old.options)
   const oldOptions = complete.success ? complete.data : old.options
+  const split = sameSteps(oldOptions, now.options) ? splitOfStep : []
   for (const option of resultOptions) {
-    if (comparedByContent.includes(option)) continue
+    if (comparedByContent.includes(option) || split.includes(option)) continue
     const [before, after] = [oldOptions[option], now.options[option]].map((value) => JSON.stringify(value) ?? 'not set')
     if (before !== after) changes.push(`${option} ${before}, not ${after}`)
   }

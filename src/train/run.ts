@@ -7,13 +7,17 @@ import { BtError } from '../errors.js'
 import { lockPath } from '../generate/lock.js'
 import { type Machine, openMachine } from '../generate/machine.js'
 import { openAhead } from '../native/ahead.js'
+import { memoryLimit } from '../native/memory.js'
 import type { OnProgress } from '../progress.js'
+import { formatBytes } from '../units.js'
 import { packageVersion } from '../version.js'
 import { assess, validate } from './assess.js'
 import { latestCheckpoint } from './checkpoint.js'
 import type { TrainEvent, TrainSummary } from './events.js'
+import { memoryNeed, runShape, sharesPrefix } from './memory.js'
 import { openMetrics } from './metrics.js'
 import { completeOptions, type TrainInput, type TrainOptions } from './options.js'
+import { remedyOf } from './out-of-memory.js'
 import { planRun } from './plan.js'
 import { type Prepared, prepare } from './prepare.js'
 import {
@@ -29,8 +33,11 @@ import {
 import type { EncodedRows } from './row-cache.js'
 import { openSampling } from './samples.js'
 import { makeStep, type Sitting, saveCheckpoint, summarize, wantsCheckpoint } from './sitting.js'
+import { writeSpeed } from './speeds.js'
 import { readState, type SavedState, startStanding } from './state.js'
 import { watched } from './watched.js'
+import { stepWork } from './work.js'
+import { workloadOf } from './workload.js'
 import { openWritingTools } from './written.js'
 
 export interface TrainControl {
@@ -152,6 +159,8 @@ async function* sit(
   if (options.force) await removeRun(options.output)
   const standing = saved?.standing ?? { ...startStanding }
   const lastStep = saved ? standing.step : -1
+  const shape = runShape(options, source, machine)
+  const workload = workloadOf(encoded, options, sharesPrefix(shape))
   const sitting: Sitting = {
     options,
     plan: planRun(encoded.train, options),
@@ -159,6 +168,7 @@ async function* sit(
     rows: encoded.train,
     validation: encoded.validation,
     samples: await openSampling({ options, source, template, model, lora, rows: encoded.validation, lastStep }),
+    need: options.engine === 'reference' ? undefined : memoryNeed(shape, workload),
     runtime: machine.runtime,
     model,
     maxPositions: config.maxPositions,
@@ -175,10 +185,13 @@ async function* sit(
   }
   try {
     yield planEvent(sitting, encoded)
+    yield* memoryWarning(sitting, machine)
     if (checkpoint)
       yield { type: 'resumed', step: standing.step, steps: sitting.plan.steps, checkpoint: checkpoint.folder }
     await writeRecord(options.output, sitting.record)
-    return yield* work(sitting, control)
+    const summary = yield* work(sitting, control)
+    await keepSpeed(sitting, machine, stepWork(shape, workload) / workload.tokensPerStep)
+    return summary
   } finally {
     await sitting.metrics.close()
   }
@@ -231,7 +244,26 @@ async function* takeSamples(
   if (samples) yield await samples.take(standing, { onProgress, signal })
 }
 
-function planEvent({ plan, options }: Sitting, { counts }: EncodedRows): TrainEvent {
+/** The system ends a process that takes more than there is: better said before. */
+function* memoryWarning({ need, options }: Sitting, { device }: Machine): Generator<TrainEvent, void> {
+  const limit = memoryLimit()
+  if (need === undefined || device !== 'cpu' || need.total <= limit.bytes) return
+  const much = `this run needs about ${formatBytes(need.total)} of memory; the ${limit.from} has ${formatBytes(limit.bytes)}`
+  yield { type: 'warning', message: `${much}. ${remedyOf(options)}` }
+}
+
+/** @param operations floating-point operations that a token takes */
+async function keepSpeed({ standing, before, options, record }: Sitting, machine: Machine, operations: number) {
+  const steps = standing.step - before.step
+  const seconds = (standing.stepMilliseconds - before.stepMilliseconds) / 1000
+  const tokensPerSecond = (standing.tokens - before.tokens) / seconds
+  const { device, precision, threads } = machine
+  const engine = options.engine === 'reference' ? 'reference' : 'fused'
+  const key = { model: record.model.hash, device, precision, threads, engine }
+  await writeSpeed(key, { steps, tokensPerSecond, operationsPerSecond: operations * tokensPerSecond })
+}
+
+function planEvent({ plan, options, need }: Sitting, { counts }: EncodedRows): TrainEvent {
   const { steps, stepsPerEpoch, epochs } = plan
   return {
     type: 'plan',
@@ -240,6 +272,7 @@ function planEvent({ plan, options }: Sitting, { counts }: EncodedRows): TrainEv
     epochs,
     rowsPerStep: options.tokensPerStep ? counts.train / stepsPerEpoch : options.batchSize * options.gradAccumSteps,
     tokensPerStep: counts.tokens / stepsPerEpoch,
+    memory: need?.total,
   }
 }
 
@@ -258,10 +291,16 @@ function recordOf(identity: RunIdentity, machine: Machine, encoded: EncodedRows,
 async function openTrainer(options: TrainOptions, model: Model, machine: Machine, saved: SavedState | undefined) {
   const { r, alpha, rsLora, targets, dropout, seed } = options
   const lora = await model.attachLora({ r, alpha, rsLora, targets, dropout, seed, tensors: saved?.tensors })
-  const { beta1, beta2, eps, weightDecay, maxGradNorm, engine } = options
+  const { beta1, beta2, eps, weightDecay, maxGradNorm, engine, recompute } = options
   const graphs = process.env.BT_NATIVE_CUDA_GRAPHS === '0' ? 'off' : 'auto'
   const optimizer = { beta1, beta2, eps, weightDecay, maxGradNorm, seed }
-  const trainer = await model.createTrainer(lora, { ...optimizer, precision: machine.precision, engine, graphs })
+  const trainer = await model.createTrainer(lora, {
+    ...optimizer,
+    precision: machine.precision,
+    engine,
+    graphs,
+    recompute,
+  })
   if (saved) await trainer.restore(saved.state)
   return { lora, trainer }
 }

@@ -1,14 +1,17 @@
 // What happens inside a run once everything is loaded: one step, one validation, one saving at a time. run.ts puts them
 // in order; a sitting lasts from one start of the process to its end.
 import type { Lora, LoraTensor, Model, Runtime, StepResult, Trainer } from '../../binding.js'
+import { hasCode } from '../errors.js'
 import { type WriteAdapterOptions, writeAdapter } from '../models/adapter.js'
 import type { OnProgress } from '../progress.js'
 import type { EncodedRow } from '../text/types.js'
 import { type Checkpoint, pruneCheckpoints, writeCheckpoint } from './checkpoint.js'
 import { diverged, hopelessSkips } from './diverged.js'
 import type { StepEvent, TrainEvent, TrainSummary } from './events.js'
+import type { MemoryNeed } from './memory.js'
 import type { Metrics } from './metrics.js'
 import type { TrainOptions } from './options.js'
+import { outOfMemory } from './out-of-memory.js'
 import type { RunPlan } from './plan.js'
 import type { RunRecord } from './record.js'
 import type { IdentifiedRow } from './row-cache.js'
@@ -26,6 +29,8 @@ export interface Sitting {
   rows: IdentifiedRow[]
   validation: EncodedRow[]
   samples?: Sampling
+  /** What the run was reckoned to take; undefined where it cannot be told. */
+  need?: MemoryNeed
   runtime: Pick<Runtime, 'memory'>
   model: Pick<Model, 'createSampler'>
   /** Tokens that the model reads at most; 0: no limit. */
@@ -57,14 +62,16 @@ export interface MadeStep {
 
 /**
  * Makes optimizer step `step` and notes it. With `warning` where its loss or gradient norm stands out.
- * @throws {BtError} BT_DIVERGED after too many steps in a row without a finite gradient
+ * @throws {BtError} BT_DIVERGED after too many steps in a row without a finite gradient; BT_OUT_OF_MEMORY
  */
 export async function makeStep(sitting: Sitting, step: number): Promise<MadeStep> {
   const { options, plan, standing } = sitting
   const { spikeState } = standing
   const { epoch, endsEpoch, microBatches } = plan.at(step)
   const learningRate = learningRateAt({ ...options, totalSteps: plan.steps }, step)
-  const result = await sitting.trainer.step(microBatches, { learningRate, step })
+  const result = await sitting.trainer.step(microBatches, { learningRate, step }).catch((error: unknown) => {
+    throw hasCode(error, 'BT_OUT_OF_MEMORY') ? outOfMemory(sitting, step, microBatches, error) : error
+  })
   note(sitting, step, epoch, result)
   if (sitting.skippedInARow >= hopelessSkips) throw await diverged(sitting, microBatches, { learningRate, step })
   const { scores, state } = scoreStep(spikeState, result)

@@ -31,7 +31,7 @@ export async function validationLoss(
 }
 
 /** All row indices, longest first, in batches of at most batchTokens tokens (a longer row stands alone). */
-function batchesByLength(rows: PackableRow[]): Int32Array[] {
+export function batchesByLength(rows: PackableRow[]): Int32Array[] {
   const sorted = rows.map((_, index) => index).toSorted((a, b) => rows[b]!.tokens.length - rows[a]!.tokens.length)
   const batches: number[][] = []
   let room = 0

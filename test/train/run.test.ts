@@ -207,6 +207,19 @@ describe('a training run', () => {
     expect(ofType(events, 'template')[0]!.form).toBe('plain')
   })
 
+  test('refuses recomputation by the reference engine', async () => {
+    await expect(run(optionsFor({ engine: 'reference', recompute: true }))).rejects.toMatchObject({
+      code: 'BT_USAGE',
+      message: expect.stringContaining('recompute'),
+    })
+  })
+
+  test('gives the very losses when activations are computed again', async () => {
+    const plain = { maxSteps: 3, dropout: 0.1, targets: 'all-linear' } as const
+    const kept = losses(await run(optionsFor(plain)))
+    expect(losses(await run(optionsFor({ ...plain, recompute: true })))).toEqual(kept)
+  })
+
   test('refuses rows longer than the model reads', async () => {
     await expect(run(optionsFor({ maxTokens: 2000 }))).rejects.toMatchObject({
       code: 'BT_USAGE',
@@ -286,6 +299,23 @@ describe('an unfinished run', () => {
     const moved = await writeRows(join(folder, 'moved.jsonl'), tinyPairs(40))
     const rest = await run({ ...options, data: moved, saveEvery: 0, logEvery: 2 })
     expect(rest.at(-1)!.type).toBe('finished')
+  })
+
+  test('goes on when the rows of a step are cut into other batches, and refuses another number of rows', async () => {
+    const dropout = { dropout: 0.2, saveEvery: 2 }
+    const whole = losses(await run(optionsFor(dropout)))
+    const options = optionsFor(dropout)
+    await runKilled(options, 4)
+    const refused = run({ ...options, batchSize: 2, gradAccumSteps: 2 })
+    await expect(refused).rejects.toThrow(/batchSize 4, not 2(?!.*gradAccumSteps)/)
+    const rest = losses(await run({ ...options, batchSize: 1, gradAccumSteps: 8, recompute: true }))
+    expect(rest.map(([step]) => step)).toEqual(whole.slice(4).map(([step]) => step))
+    for (const [index, [, loss]] of rest.entries()) expect(loss).toBeCloseTo(whole[4 + index]![1]!, 4)
+
+    const filled = optionsFor({ tokensPerStep: 700, saveEvery: 1, maxSteps: 3 })
+    await runKilled(filled, 1)
+    await expect(run({ ...filled, tokensPerStep: 900 })).rejects.toThrow(/tokensPerStep 700, not 900/)
+    expect((await run({ ...filled, batchSize: 1 })).at(-1)!.type).toBe('finished')
   })
 
   test('that was stopped while it read leaves no checkpoint, and throws what the signal says', async () => {
