@@ -107,7 +107,9 @@ export async function planTraining(input: TrainInput, control: PlanControl = {})
     rows: { train: encoded.train.length, validation: encoded.validation.length },
     ...{ steps, rowsPerStep, tokensPerStep, operationsPerStep, memory, limit, available, splits },
     fits: memory.total <= limit.bytes,
-    largest: splits.filter(({ fits }) => fits).toSorted((a, b) => b.batchSize - a.batchSize || a.memory - b.memory)[0],
+    largest: splits
+      .filter(({ fits }) => fits)
+      .toSorted((a, b) => b.batchSize - a.batchSize || Number(a.recompute) - Number(b.recompute))[0],
     ...(await timeOf({ ...place, model: hash, engine: 'fused' }, shape.dtype, operationsPerStep, steps)),
     generation: generationOf(config, shape.dtype),
   }

@@ -305,7 +305,7 @@ describe('an unfinished run', () => {
     const dropout = { dropout: 0.2, saveEvery: 2 }
     const whole = losses(await run(optionsFor(dropout)))
     const options = optionsFor(dropout)
-    await runKilled(options, 4)
+    await runKilled(options, 5)
     const refused = run({ ...options, batchSize: 2, gradAccumSteps: 2 })
     await expect(refused).rejects.toThrow(/batchSize 4, not 2(?!.*gradAccumSteps)/)
     const rest = losses(await run({ ...options, batchSize: 1, gradAccumSteps: 8, recompute: true }))
