@@ -62,7 +62,7 @@ export function ggufTokenizer(source: TokenizerSource, vocabSize: number): Typed
     id === undefined ? [] : [[`tokenizer.ggml.${name}_token_id`, entry.uint(id)] as const],
   )
   return {
-    ...(isSentencePiece(tokenizer) ? pieces(tokenizer, texts) : byteLevel(tokenizer)),
+    ...(isSentencePiece(tokenizer) ? pieces(tokenizer, texts, types) : byteLevel(tokenizer)),
     'tokenizer.ggml.tokens': entry.texts(texts),
     'tokenizer.ggml.token_type': entry.ints(types),
     ...Object.fromEntries(named),
@@ -111,8 +111,9 @@ function byteLevel(tokenizer: TokenizerJson): TypedMetadata {
   }
 }
 
-function pieces({ model, normalizer, pre_tokenizer: preTokenizer }: TokenizerJson, texts: string[]): TypedMetadata {
-  const scores = scoresFromMerges(texts, model.merges.map(pairOf))
+function pieces(tokenizer: TokenizerJson, texts: string[], types: number[]): TypedMetadata {
+  const { model, normalizer, pre_tokenizer: preTokenizer } = tokenizer
+  const scores = scoresFromMerges(texts, types, model.merges.map(pairOf))
   if (scores === undefined) throw unknown('merges pieces in an order that no scores give')
   const parts = [...components(normalizer), ...components(preTokenizer)]
   const prefix = parts.some(

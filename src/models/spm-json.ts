@@ -95,27 +95,32 @@ function mergesFromScores(pieces: readonly Piece[]): [string, string][] {
 }
 
 /**
- * A score for each piece that gives these merges, in this order: the later a piece is made, the lower. Pieces that no
- * merge makes get 0; their scores decide nothing.
+ * A score for each piece that gives these merges, in this order: the later a piece is made, the lower. Pieces whose merges
+ * stand among each other had one score. Those that no merge makes get 0; their scores decide nothing.
+ * @param types pieceType of each text
  * @param merges [left, right], first merged first
  * @returns undefined when the order does not come from scores of pieces
  */
 export function scoresFromMerges(
   texts: readonly string[],
+  types: readonly number[],
   merges: readonly (readonly [string, string])[],
 ): number[] | undefined {
   const ids = new Map(texts.map((text, id) => [text, id]))
+  const made = merges.map(([left, right]) => ids.get(left + right))
+  const last = new Map(made.map((id, at) => [id, at]))
   const scores: number[] = Array(texts.length).fill(0)
-  const made = new Set<number>()
-  let last: number | undefined
-  for (const [left, right] of merges) {
-    const id = ids.get(left + right)
+  let score = 0
+  let end = -1 // of the pieces whose merges have begun
+  for (const [at, id] of made.entries()) {
     if (id === undefined) return undefined
-    if (id === last) continue
-    if (made.has(id)) return undefined // made again after another piece: an order of merges, not of pieces
-    made.add(id)
-    scores[id] = -made.size
-    last = id
+    if (at > end) score--
+    end = Math.max(end, last.get(id)!)
+    scores[id] = score
   }
-  return scores
+  const again = mergesFromScores(texts.map((text, id) => ({ text, score: scores[id]!, type: types[id]! })))
+  const same =
+    again.length === merges.length &&
+    again.every(([left, right], i) => left === merges[i]![0] && right === merges[i]![1])
+  return same ? scores : undefined
 }

@@ -1,5 +1,6 @@
 // What is written for other programs is read here as the same model: tokenizers and hyperparameters in GGUF,
 // configurations for transformers, shards.
+import { existsSync } from 'node:fs'
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Tokenizer } from 'tokenizers'
@@ -20,7 +21,7 @@ import { tokenizerFromSentencePiece } from '../../src/models/sentencepiece.js'
 import type { TokenizerSource } from '../../src/models/types.js'
 import { tinyConfig } from '../native/tiny.js'
 import { writeTinyModel } from '../train/tiny-model.js'
-import { failureOf, fixtures, readFixture, temporaryFolder } from './folder.js'
+import { failureOf, fixtures, readFixture, shared, temporaryFolder } from './folder.js'
 
 const cacheBefore = process.env.BT_NATIVE_CACHE
 beforeAll(async () => {
@@ -99,12 +100,20 @@ describe('a tokenizer in GGUF', async () => {
     expect(await idsOf(again.json, texts)).toEqual(await idsOf(source.json, texts))
     expect(JSON.parse(again.json).model.merges).toEqual(model.merges)
     expect(again).toMatchObject({ bosToken: source.bosToken, eosToken: source.eosToken, eosIds: source.eosIds })
+    expect(new Set(metadata['tokenizer.ggml.scores'] as number[]).size).toBeGreaterThan(100)
     // Merges that are in no order of pieces: "abc" is made before and after "bcd".
     const [a, b] = [model.merges[0], model.merges[1]]
     const mixed = { ...JSON.parse(source.json), model: { ...model, merges: [a, b, a, ...model.merges.slice(2)] } }
     const refused = { ...source, json: JSON.stringify(mixed) }
     expect((await failureOf((async () => ggufTokenizer(refused, 9999))())).message).toContain('no scores give')
   })
+})
+
+const llama2 = join(shared, 'models/llama2/tokenizer.model')
+test.skipIf(!existsSync(llama2))("Llama 2's merges come from scores, of which some are equal", async () => {
+  const source = await tokenizerFromSentencePiece(await readFile(llama2))
+  const again = await tokenizerFromGguf(plainMetadata(ggufTokenizer(source, 32_000)))
+  expect(JSON.parse(again.json)).toEqual(JSON.parse(source.json))
 })
 
 describe('ends of a text', () => {
