@@ -4,33 +4,17 @@
 #include <math.h>
 #include <string.h>
 
+#include "kernels/vector_avx512.h"
+
 namespace bt::avx512 {
 
 namespace {
 
-// Depth that one instruction multiplies: vdpbf16ps adds products of pairs.
-template <typename T>
-constexpr int64_t depth = sizeof(T) == 2 ? 2 : 1;
-
-constexpr int64_t stripRows = 6, lanes = 16, tileColumns = 4 * lanes;
-
-inline int64_t roundUp(int64_t x, int64_t to) { return (x + to - 1) / to * to; }
-inline int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
-inline int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
+constexpr int64_t stripRows = 6, tileColumns = 4 * lanes;
 
 inline int64_t keysOf(const Sequence& sequence) { return sequence.prefix + sequence.length; }
 
 // ---- Products
-
-inline __m512 multiplyAdd(__m512 sum, const float* a, const float* b) {
-  return _mm512_fmadd_ps(_mm512_set1_ps(*a), _mm512_loadu_ps(b), sum);
-}
-inline __m512 multiplyAdd(__m512 sum, const uint16_t* a, const uint16_t* b) {
-  int32_t pair;
-  memcpy(&pair, a, sizeof pair);
-  return _mm512_dpbf16_ps(sum, reinterpret_cast<__m512bh>(_mm512_set1_epi32(pair)),
-                          reinterpret_cast<__m512bh>(_mm512_loadu_si512(b)));
-}
 
 // c (+)= a b of a tile that stays in registers.   a: (rows, steps depth), lda apart   c: (rows, 16 vectors), ldc apart
 // b: (steps, columns, depth), ldb elements from a step to the next
@@ -139,16 +123,6 @@ void packAlong(const uint16_t* from, int64_t stride, int64_t count, int64_t rows
   }
 }
 
-inline void store(float* to, __m512 x) { _mm512_storeu_ps(to, x); }
-inline void store(uint16_t* to, __m512 x) {
-  _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(x)));
-}
-inline __m512 load(const float* from) { return _mm512_loadu_ps(from); }
-inline __m512 load(const uint16_t* from) {
-  const __m512i wide = _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)));
-  return _mm512_castsi512_ps(_mm512_slli_epi32(wide, 16));
-}
-
 // Two rows of 16 side by side, as a step of products along the rows wants them.
 inline void storePair(float* to, int64_t width, __m512 first, __m512 second) {
   store(to, first);
@@ -158,26 +132,6 @@ inline void storePair(uint16_t* to, int64_t, __m512 first, __m512 second) {
   const __m512i low = _mm512_cvtepu16_epi32(reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(first)));
   const __m512i high = _mm512_cvtepu16_epi32(reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(second)));
   _mm512_storeu_si512(to, _mm512_or_si512(low, _mm512_slli_epi32(high, 16)));
-}
-
-// e^x to 2 ulp: the polynomial of fastExp in kernels/element.h. Below -104 it is 0, NaN stays NaN.
-inline __m512 exponential(__m512 given) {
-  const __m512 x = _mm512_max_ps(_mm512_set1_ps(-104.5f), given);
-  const __m512 n = _mm512_roundscale_ps(_mm512_mul_ps(x, _mm512_set1_ps(1.44269504088896341f)), 0x08);
-  __m512 r = _mm512_fnmadd_ps(n, _mm512_set1_ps(0.693359375f), x);
-  r = _mm512_fnmadd_ps(n, _mm512_set1_ps(-2.12194440e-4f), r);
-  __m512 p = _mm512_set1_ps(1.9875691500e-4f);
-  constexpr float coefficients[] = {1.3981999507e-3f, 8.3334519073e-3f, 4.1665795894e-2f, 1.6666665459e-1f,
-                                    5.0000001201e-1f};
-  for (const float c : coefficients) p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(c));
-  p = _mm512_add_ps(_mm512_fmadd_ps(_mm512_mul_ps(p, r), r, r), _mm512_set1_ps(1));
-  return _mm512_scalef_ps(p, n);
-}
-
-// Lanes whose index `first + lane` lies in [begin, end).
-inline __mmask16 within(int64_t first, int64_t begin, int64_t end) {
-  const int64_t low = larger(begin - first, 0), high = smaller(end - first, lanes);
-  return high <= low ? 0 : static_cast<__mmask16>((0xffffu >> (lanes - (high - low))) << low);
 }
 
 inline float scaleOf(const Sequence& sequence) { return 1.0f / sqrtf(static_cast<float>(sequence.headDim)); }

@@ -8,10 +8,7 @@
 #include <cmath>
 #include <limits>
 #include <numbers>
-#include <unordered_map>
 
-#include "model/error.h"
-#include "model/weight_file.h"
 #include "model/weight_memory.h"
 #include "model/weight_read.h"
 
@@ -19,24 +16,16 @@ namespace bt {
 
 namespace {
 
-// Finds weights by name, checks them and brings them into tensors of the wanted dtype.
+// Brings weights into tensors of the wanted dtype.
 class Loader {
  public:
-  Loader(const std::vector<std::string>& files, const std::vector<TensorEntry>& tensors, at::ScalarType dtype,
-         at::Device device)
-      : dtype_(dtype), device_(device) {
-    for (const auto& path : files) files_.push_back(std::make_unique<WeightFile>(path));
-    for (const auto& entry : tensors) {
-      if (!entries_.emplace(entry.name, &entry).second) {
-        throw Error("BT_ARGUMENT", "tensor " + entry.name + " is listed twice");
-      }
-    }
-  }
+  Loader(const WeightSource& source, at::ScalarType dtype, at::Device device)
+      : source_(source), dtype_(dtype), device_(device) {}
 
   at::Tensor load(const std::string& name, const std::vector<int64_t>& shape) {
-    const TensorEntry& entry = find(name, shape);
+    const TensorEntry& entry = source_.find(name, shape);
     at::Tensor host = hostTensor(shape);
-    reader_.read(*files_[entry.file], entry, host);
+    reader_.read(source_.file(entry), entry, host);
     return finish(std::move(host));
   }
 
@@ -48,13 +37,13 @@ class Loader {
     std::vector<const TensorEntry*> entries;
     int64_t rows = 0;
     for (const auto& [name, count] : parts) {
-      entries.push_back(&find(name, shapeOf(count)));
+      entries.push_back(&source_.find(name, shapeOf(count)));
       rows += count;
     }
     at::Tensor host = hostTensor(shapeOf(rows));
     int64_t row = 0;
     for (size_t i = 0; i < parts.size(); ++i) {
-      reader_.read(*files_[entries[i]->file], *entries[i], host.narrow(0, row, parts[i].second));
+      reader_.read(source_.file(*entries[i]), *entries[i], host.narrow(0, row, parts[i].second));
       row += parts[i].second;
     }
     return finish(std::move(host));
@@ -63,23 +52,6 @@ class Loader {
   int64_t bytes() const { return bytes_; }
 
  private:
-  // The table's entry of this name, checked against the wanted shape and against its file.
-  const TensorEntry& find(const std::string& name, const std::vector<int64_t>& shape) {
-    const auto found = entries_.find(name);
-    if (found == entries_.end()) throw Error("BT_TENSOR_MISSING", "tensor " + name + " is not in the model's files");
-    const TensorEntry& entry = *found->second;
-    if (entry.shape != shape) {
-      throw Error("BT_TENSOR_SHAPE", "tensor " + name + " has shape " + shapeText(entry.shape) +
-                                         "; the configuration asks for " + shapeText(shape));
-    }
-    if (entry.file < 0 || entry.file >= static_cast<int64_t>(files_.size())) {
-      throw Error("BT_TENSOR_OUT_OF_RANGE", "tensor " + name + " names file " + std::to_string(entry.file) + " of " +
-                                                std::to_string(files_.size()));
-    }
-    checkRange(entry, *files_[entry.file]);
-    return entry;
-  }
-
   // Uninitialised, on the CPU: where the weight stays when the model is computed there.
   at::Tensor hostTensor(const std::vector<int64_t>& shape) {
     return device_.is_cpu() ? memory_.take(shape, dtype_) : at::empty(shape, at::TensorOptions().dtype(dtype_));
@@ -90,10 +62,9 @@ class Loader {
     return device_.is_cpu() ? host : host.to(device_);
   }
 
+  const WeightSource& source_;
   at::ScalarType dtype_;
   at::Device device_;
-  std::vector<std::unique_ptr<WeightFile>> files_;
-  std::unordered_map<std::string, const TensorEntry*> entries_;
   WeightMemory memory_;
   WeightReader reader_;
   int64_t bytes_ = 0;
@@ -156,15 +127,22 @@ std::vector<double> inverseFrequencies(const ModelConfig& config) {
 }  // namespace
 
 Model::Model(const ModelConfig& config, const std::vector<std::string>& files, const std::vector<TensorEntry>& tensors,
-             at::ScalarType dtype, at::Device device)
-    : config_(config), dtype_(dtype), device_(device) {
-  Loader loader(files, tensors, dtype, device);
-  embedding = loader.load("model.embed_tokens.weight", {config.vocabSize, config.hiddenSize});
-  finalNorm = loader.load("model.norm.weight", {config.hiddenSize});
-  head = config.tieWordEmbeddings ? embedding : loader.load("lm_head.weight", {config.vocabSize, config.hiddenSize});
-  layers.reserve(config.layers);
-  for (int64_t i = 0; i < config.layers; ++i) layers.push_back(loadLayer(loader, config, i));
+             at::ScalarType dtype, at::Device device, bool lazy)
+    : config_(config), dtype_(dtype), device_(device), source_(files, tensors) {
+  if (!lazy) load();
+}
+
+void Model::load() {
+  if (embedding.defined()) return;
+  Loader loader(source_, dtype_, device_);
+  const at::Tensor tokens = loader.load("model.embed_tokens.weight", {config_.vocabSize, config_.hiddenSize});
+  finalNorm = loader.load("model.norm.weight", {config_.hiddenSize});
+  head = config_.tieWordEmbeddings ? tokens : loader.load("lm_head.weight", {config_.vocabSize, config_.hiddenSize});
+  std::vector<DecoderLayer> loaded;
+  for (int64_t i = 0; i < config_.layers; ++i) loaded.push_back(loadLayer(loader, config_, i));
+  layers = std::move(loaded);
   weightBytes_ = loader.bytes();
+  embedding = tokens;
 }
 
 std::pair<at::Tensor, at::Tensor> Model::rotary(int64_t length) {
