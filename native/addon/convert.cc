@@ -168,6 +168,7 @@ LoadArguments toLoad(Napi::Value value) {
       fields.value("tensors"), "options.tensors",
       [files](Napi::Value entry, const std::string& path) { return toEntry(entry, path, files); });
   arguments.dtype = toDtype(fields.value("dtype"), "options.dtype");
+  arguments.lazy = fields.boolean("lazy", false);
   return arguments;
 }
 
@@ -282,6 +283,18 @@ SamplerOptions toSampler(Napi::Value value) {
                                          [](Napi::Value token, const std::string& path) {
                                            return static_cast<int32_t>(toInteger(token, path, 0, kMaxInt32));
                                          });
+  if (fields.has("engine") && fields.choice("engine", {"auto", "aten"}) == "aten") {
+    options.engine = SamplerOptions::Engine::aten;
+  }
+  if (fields.has("weights")) {
+    const std::string weights = fields.choice("weights", {"model", "int8", "int4"});
+    if (weights != "model") {
+      options.weights = weights == "int8" ? SamplerOptions::Weights::int8 : SamplerOptions::Weights::int4;
+    }
+  }
+  options.keepAdapter = fields.boolean("keepAdapter", false);
+  options.cacheBytes = fields.integer("cacheBytes", 0, kMaxSafeInteger, 0);
+  options.lookup = fields.integer("lookup", 0, 64, -1);
   return options;
 }
 
@@ -378,6 +391,9 @@ Napi::Value fromAdvance(Napi::Env env, const AdvanceResult& result, double milli
   set(object, "active", static_cast<double>(result.active));
   set(object, "waiting", static_cast<double>(result.waiting));
   set(object, "generated", static_cast<double>(result.generated));
+  set(object, "computed", static_cast<double>(result.computed));
+  set(object, "proposed", static_cast<double>(result.proposed));
+  set(object, "taken", static_cast<double>(result.taken));
   set(object, "milliseconds", milliseconds);
   return object;
 }

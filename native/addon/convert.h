@@ -28,6 +28,7 @@ struct LoadArguments {
   std::vector<std::string> files;
   std::vector<TensorEntry> tensors;
   c10::ScalarType dtype = c10::ScalarType::Float;
+  bool lazy = false;
 };
 
 struct LoraArguments {

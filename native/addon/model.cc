@@ -98,8 +98,8 @@ Napi::Value ModelObject::createSampler(const Napi::CallbackInfo& info) {
       [session, slot, lora, options] {
         return session->keep(std::make_shared<Sampler>(slot->object, lora ? lora->object : nullptr, options));
       },
-      [shared = session_](Napi::Env env, const std::shared_ptr<Slot<Sampler>>& sampler) {
-        return makeObject(env, std::make_unique<SamplerObject>(shared, sampler));
+      [shared = session_, config = config_](Napi::Env env, const std::shared_ptr<Slot<Sampler>>& sampler) {
+        return makeObject(env, std::make_unique<SamplerObject>(shared, sampler, config));
       });
 }
 

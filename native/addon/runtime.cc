@@ -27,7 +27,7 @@ Napi::Value RuntimeObject::loadModel(const Napi::CallbackInfo& info) {
       info.Env(),
       [&session, arguments] {
         auto model = std::make_shared<Model>(arguments->config, arguments->files, arguments->tensors, arguments->dtype,
-                                             session.device());
+                                             session.device(), arguments->lazy);
         session.track(model);
         return std::pair{session.keep(model), model->weightBytes()};
       },

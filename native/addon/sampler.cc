@@ -7,6 +7,7 @@ namespace bt {
 
 std::vector<napi_property_descriptor> SamplerObject::methods() {
   return {property("add", asyncMethod<SamplerObject, &SamplerObject::add>),
+          property("logProbs", asyncMethod<SamplerObject, &SamplerObject::logProbs>),
           property("advance", asyncMethod<SamplerObject, &SamplerObject::advance>),
           property("close", asyncMethod<SamplerObject, &SlotHandle<Sampler>::close>)};
 }
@@ -36,6 +37,13 @@ Napi::Value SamplerObject::advance(const Napi::CallbackInfo& info) {
       [](Napi::Env env, const std::pair<AdvanceResult, double>& done) {
         return fromAdvance(env, done.first, done.second);
       });
+}
+
+Napi::Value SamplerObject::logProbs(const Napi::CallbackInfo& info) {
+  auto batch = toBatch(info[0], "batch", config_);
+  auto slot = open(kName);
+  return session_->call(
+      info.Env(), [slot, batch = std::move(batch)] { return slot->object->logProbs(batch); }, fromFloats);
 }
 
 }  // namespace bt

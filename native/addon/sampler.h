@@ -12,11 +12,15 @@ class SamplerObject : public SlotHandle<Sampler> {
   static constexpr napi_type_tag kTag{0x6274'7361'6d70'6c00, 0x9d1f'5c0e'2b6a'4e05};
   static std::vector<napi_property_descriptor> methods();
 
-  using SlotHandle::SlotHandle;
+  SamplerObject(std::shared_ptr<Session> session, std::shared_ptr<Slot<Sampler>> slot, ModelConfig config)
+      : SlotHandle(std::move(session), std::move(slot)), config_(std::move(config)) {}
 
  private:
   Napi::Value add(const Napi::CallbackInfo& info);
   Napi::Value advance(const Napi::CallbackInfo& info);
+  Napi::Value logProbs(const Napi::CallbackInfo& info);
+
+  ModelConfig config_;
 };
 
 }  // namespace bt

@@ -32,8 +32,7 @@ struct CacheSpan {
   const int32_t* blocks;  // which block of the cache holds positions 16 i .. 16 i + 15
   int64_t first, count;
   int64_t row;
-  // Queries before this one (of `count`) are not asked for: their keys and values are all that counts.
-  int64_t asked = 0;
+  int64_t asked = 0;  // queries before this one (of `count`) are left out: their keys and values are all that counts
 };
 
 // From a layer's projection to rotated queries and to the cache. A block is cleared when its first token is written.

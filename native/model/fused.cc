@@ -49,7 +49,9 @@ class FusedEngine : public StagedEngine {
         ops_(std::move(ops)),
         arena_(model.dtype(), model.device()),
         adapter_(model, lora, *ops_, arena_),
-        saved_(model.config().layers) {}
+        saved_(model.config().layers) {
+    model.load();
+  }
 
   void prepare(const PackedBatch& batch, const DropoutKey& dropout, bool keep) override {
     const at::NoGradGuard noGrad;

@@ -41,6 +41,7 @@ at::Tensor referenceForward(Model& model, const Lora* lora, const PackedBatch& b
                             const LayerVisitor& visit) {
   const ModelConfig& config = model.config();
   batch.validate(config);
+  model.load();
   const AutocastGuard autocast(model.device(), model.dtype());
   const Places places(batch);
   const at::Tensor positions = toTensor(places.position, model.device());

@@ -1,208 +1,221 @@
 #include "sample/sampler.h"
 
-#include <ATen/TensorOperators.h>
-#include <ATen/core/grad_mode.h>
-#include <ATen/ops/cat.h>
-#include <ATen/ops/embedding.h>
-#include <ATen/ops/empty.h>
-#include <ATen/ops/empty_like.h>
-#include <ATen/ops/from_blob.h>
-#include <ATen/ops/index_copy.h>
-#include <ATen/ops/index_select.h>
-
 #include <algorithm>
 
+#include "kernels/log_sum_exp.h"
 #include "kernels/parallel.h"
-#include "model/abort.h"
-#include "model/autocast.h"
-#include "model/decoder.h"
 #include "model/error.h"
-#include "model/logits.h"
+#include "sample/aten_engine.h"
+#include "sample/free_memory.h"
+#include "sample/lookup.h"
+#include "sample/packed_engine.h"
 
 namespace bt {
 
 namespace {
 
-// Prompts prefilled in one forward pass hold at most this many tokens (a longer prompt goes alone).
-constexpr int64_t prefillTokens = 2048;
+// Prompts taken into one pass hold at most this many tokens (a longer prompt goes alone).
+constexpr int64_t prefillTokens = 1024;
+// Logits that are computed at a time: 64 MB.
+constexpr int64_t logitValues = int64_t{1} << 24;
+// Tokens that lookup proposes at a time, and up to how many sequences side by side it pays.
+constexpr int64_t lookupTokens = 4, lookupSequences = 2;
 
-at::Tensor indices(const std::vector<int64_t>& values, at::Device device) {
-  return at::from_blob(const_cast<int64_t*>(values.data()), {static_cast<int64_t>(values.size())}, at::kLong)
-      .to(device, at::kLong, /*non_blocking=*/false, /*copy=*/true);
+[[noreturn]] void refuse(const std::string& what) { throw Error("BT_ARGUMENT", what); }
+
+WeightKind kindOf(const Model& model, SamplerOptions::Weights weights) {
+  if (weights == SamplerOptions::Weights::int8) return WeightKind::int8;
+  if (weights == SamplerOptions::Weights::int4) return WeightKind::int4;
+  return model.dtype() == at::kFloat ? WeightKind::fp32 : WeightKind::bf16;
 }
 
-[[noreturn]] void refuse(int64_t id, const std::string& what) {
-  throw Error("BT_ARGUMENT", "prompt " + std::to_string(id) + ": " + what);
+// All that the sequences can need, or half of the memory that is free.
+template <typename T>
+int64_t cacheBytes(const ModelConfig& config, const SamplerOptions& options) {
+  if (options.cacheBytes > 0) return options.cacheBytes;
+  const int64_t block = PackedEngine<T>::blockBytes(config);
+  // One sequence more: what ended last stays for those that begin alike.
+  const double blocks = static_cast<double>(options.maxSequences + 1) *
+                        static_cast<double>((options.maxTokens + cacheBlock - 1) / cacheBlock);
+  const double most = static_cast<double>(freeMemory()) / 2;
+  return static_cast<int64_t>(std::min(blocks * static_cast<double>(block), most));
+}
+
+template <typename T>
+std::unique_ptr<SamplerEngine> packed(const std::shared_ptr<Model>& model, const Lora* lora,
+                                      const SamplerOptions& options) {
+  const WeightOptions weights{kindOf(*model, options.weights), options.keepAdapter};
+  return std::make_unique<PackedEngine<T>>(
+      model, lora, PackedEngineOptions{weights, cacheBytes<T>(model->config(), options)});
+}
+
+std::unique_ptr<SamplerEngine> openEngine(const std::shared_ptr<Model>& model, std::shared_ptr<Lora> lora,
+                                          const SamplerOptions& options) {
+  const bool serves = model->device().is_cpu() && model->dtype() != at::kHalf;
+  if (options.engine == SamplerOptions::Engine::aten || !serves) {
+    if (options.weights != SamplerOptions::Weights::model) {
+      refuse("sampler: weights of 8 or 4 bits are for a CPU and a model in FP32 or BF16");
+    }
+    return std::make_unique<AtenEngine>(model, std::move(lora), options.maxSequences, options.maxTokens);
+  }
+  return model->dtype() == at::kFloat ? packed<float>(model, lora.get(), options)
+                                      : packed<Bf16>(model, lora.get(), options);
 }
 
 }  // namespace
 
 Sampler::Sampler(std::shared_ptr<Model> model, std::shared_ptr<Lora> lora, const SamplerOptions& options)
-    : model_(std::move(model)), lora_(std::move(lora)), options_(options) {
-  if (options.maxSequences < 1) throw Error("BT_ARGUMENT", "sampler: maxSequences must be at least 1");
-  if (options.maxTokens < 2) throw Error("BT_ARGUMENT", "sampler: maxTokens must be at least 2");
-  const ModelConfig& config = model_->config();
-  const auto cacheOptions = at::TensorOptions().dtype(model_->dtype()).device(model_->device());
-  for (int64_t l = 0; l < config.layers; ++l) {
-    keys_.push_back(
-        at::empty({options.maxSequences * options.maxTokens, config.kvHeads, config.headDim}, cacheOptions));
-    values_.push_back(at::empty_like(keys_.back()));
-  }
-  reset();
+    : model_(std::move(model)), options_(options) {
+  if (options.maxSequences < 1) refuse("sampler: maxSequences must be at least 1");
+  if (options.maxTokens < 2) refuse("sampler: maxTokens must be at least 2");
+  engine_ = openEngine(model_, std::move(lora), options);
 }
 
 void Sampler::add(const std::vector<SamplerPrompt>& prompts) {
   for (const SamplerPrompt& prompt : prompts) {
-    if (prompt.tokens.empty()) refuse(prompt.id, "has no tokens");
-    if (prompt.maxNewTokens < 1) refuse(prompt.id, "maxNewTokens must be at least 1");
+    const std::string name = "prompt " + std::to_string(prompt.id) + ": ";
+    if (prompt.tokens.empty()) refuse(name + "has no tokens");
+    if (prompt.maxNewTokens < 1) refuse(name + "maxNewTokens must be at least 1");
     const int64_t longest = static_cast<int64_t>(prompt.tokens.size()) + prompt.maxNewTokens;
-    if (longest > options_.maxTokens) {
-      refuse(prompt.id, "prompt and output may take " + std::to_string(longest) + " tokens; the cache has room for " +
-                            std::to_string(options_.maxTokens));
+    const int64_t room = std::min(options_.maxTokens, engine_->capacity());
+    if (longest > room) {
+      refuse(name + "prompt and output may take " + std::to_string(longest) + " tokens; the cache has room for " +
+             std::to_string(room));
     }
     for (const int32_t token : prompt.tokens) {
       if (token < 0 || token >= model_->config().vocabSize) {
-        refuse(prompt.id, "token " + std::to_string(token) + " is outside the vocabulary");
+        refuse(name + "token " + std::to_string(token) + " is outside the vocabulary");
       }
     }
   }
   waiting_.insert(waiting_.end(), prompts.begin(), prompts.end());
 }
 
-// Runs each row's `tokens` (those after what its cache holds) through the model; returns the logits after each row's
-// last token, [rows, vocab] FP32 on the CPU.
-at::Tensor Sampler::forward(const std::vector<Running*>& rows, const std::vector<std::vector<int32_t>>& tokens) {
-  const at::NoGradGuard noGrad;
-  const ModelConfig& config = model_->config();
-  const at::Device device = model_->device();
-  const AutocastGuard autocast(device, model_->dtype());
-  std::vector<int64_t> ids, positions, places, last;
-  for (size_t i = 0; i < rows.size(); ++i) {
-    for (size_t t = 0; t < tokens[i].size(); ++t) {
-      const int64_t position = rows[i]->length + static_cast<int64_t>(t);
-      ids.push_back(tokens[i][t]);
-      positions.push_back(position);
-      places.push_back(rows[i]->slot * options_.maxTokens + position);
-    }
-    last.push_back(static_cast<int64_t>(ids.size()) - 1);
+// Takes in waiting prompts; returns how many tokens they bring into the next pass.
+int64_t Sampler::admit() {
+  int64_t admitted = 0;
+  while (!waiting_.empty() && static_cast<int64_t>(running_.size()) < options_.maxSequences) {
+    auto row = std::make_unique<Running>();
+    const SamplerPrompt& prompt = waiting_.front();
+    const auto length = static_cast<int64_t>(prompt.tokens.size());
+    if (admitted > 0 && admitted + length > prefillTokens) break;
+    row->cached.tokens = prompt.tokens;
+    if (!engine_->open(row->cached, length + prompt.maxNewTokens, length - 1)) break;
+    admitted += length - row->cached.length;
+    row->prompt = std::move(waiting_.front());
+    waiting_.pop_front();
+    running_.push_back(std::move(row));
   }
-  const at::Tensor positionIds = indices(positions, device), cacheIds = indices(places, device);
-  const auto [cosTable, sinTable] = model_->rotary(*std::max_element(positions.begin(), positions.end()) + 1);
-  const at::Tensor cos = cosTable.index_select(0, positionIds).unsqueeze(1);
-  const at::Tensor sin = sinTable.index_select(0, positionIds).unsqueeze(1);
-
-  at::Tensor x = at::embedding(model_->embedding, indices(ids, device));
-  for (int64_t l = 0; l < config.layers; ++l) {
-    checkAbort();
-    const DecoderLayer& layer = model_->layers[l];
-    const LayerLora adapter{lora_.get(), l, {}};
-    const Heads heads = project(config, layer, adapter, rmsNorm(x, layer.inputNorm, config.rmsNormEps), cos, sin);
-    keys_[l].index_copy_(0, cacheIds, heads.k);
-    values_[l].index_copy_(0, cacheIds, heads.v);
-    std::vector<at::Tensor> attended;
-    int64_t begin = 0;
-    for (size_t i = 0; i < rows.size(); ++i) {
-      const auto count = static_cast<int64_t>(tokens[i].size());
-      const int64_t base = rows[i]->slot * options_.maxTokens, known = rows[i]->length + count;
-      attended.push_back(attend(config, heads.q.narrow(0, begin, count), keys_[l].narrow(0, base, known),
-                                values_[l].narrow(0, base, known)));
-      begin += count;
-    }
-    x = x + attentionOut(layer, adapter, attended.size() == 1 ? attended[0] : at::cat(attended, 0));
-    x = x + feedForward(layer, adapter, rmsNorm(x, layer.postNorm, config.rmsNormEps));
-  }
-  for (size_t i = 0; i < rows.size(); ++i) rows[i]->length += static_cast<int64_t>(tokens[i].size());
-  const at::Tensor hidden = rmsNorm(x.index_select(0, indices(last, device)), model_->finalNorm, config.rmsNormEps);
-  return logitsOf(hidden, model_->head);
+  return admitted;
 }
 
-void Sampler::take(std::vector<Running>& rows, const at::Tensor& logits, AdvanceResult& result) {
-  const int64_t vocab = logits.size(1);
-  std::vector<Choice> choices(rows.size());
-  float* values = logits.data_ptr<float>();
-  parallelTasks(static_cast<int64_t>(rows.size()), [&](int64_t i) {
-    const Running& row = rows[i];
+std::vector<Share> Sampler::shares(int64_t admitted) const {
+  // Beside a prompt, or many sequences, the processor has no time to spare.
+  const bool pays = admitted == 0 && static_cast<int64_t>(running_.size()) <= lookupSequences;
+  const int64_t most = options_.lookup >= 0 ? options_.lookup : pays ? lookupTokens : 0;
+  std::vector<Share> result;
+  for (const auto& row : running_) {
+    Share share{&row->cached, {}, 1};
+    if (!row->output.empty()) {
+      const int64_t left = row->prompt.maxNewTokens - static_cast<int64_t>(row->output.size());
+      share.proposed = lookUp(row->cached.tokens, std::min(most, left - 1));
+      share.logits += static_cast<int64_t>(share.proposed.size());
+    }
+    result.push_back(std::move(share));
+  }
+  return result;
+}
+
+// Tokens of one row, as long as what is chosen is what was proposed. Each is chosen as it would be without proposals.
+void Sampler::takeRow(Running& row, const Share& share, float* logits, bool& done, Finish& reason) const {
+  const int64_t vocab = model_->config().vocabSize;
+  for (int64_t at = 0; at < share.logits; ++at) {
     std::vector<int32_t> seen;
-    if (options_.sampling.repetitionPenalty != 1) {
-      seen = row.prompt.tokens;
-      seen.insert(seen.end(), row.output.begin(), row.output.end());
-    }
+    if (options_.sampling.repetitionPenalty != 1) seen = row.cached.tokens;
     const auto produced = static_cast<int64_t>(row.output.size());
-    choices[i] = choose(values + i * vocab, vocab, options_.sampling, seen, row.prompt.id, produced);
-  });
-  std::vector<Running> still;
-  for (size_t i = 0; i < rows.size(); ++i) {
-    Running& row = rows[i];
-    const Choice choice = choices[i];
+    const Choice choice = choose(logits + at * vocab, vocab, options_.sampling, seen, row.prompt.id, produced);
+    done = true;
     if (choice.token < 0) {
-      finish(std::move(row), Finish::notFinite, result);
-      continue;
+      reason = Finish::notFinite;
+      return;
     }
-    ++result.generated;
     row.logProbs.push_back(choice.logProb);
-    const bool stopped =
-        std::find(options_.stopTokens.begin(), options_.stopTokens.end(), choice.token) != options_.stopTokens.end();
-    if (!stopped) row.output.push_back(choice.token);
-    if (stopped) {
-      finish(std::move(row), Finish::stop, result);
-    } else if (static_cast<int64_t>(row.output.size()) == row.prompt.maxNewTokens) {
-      finish(std::move(row), Finish::length, result);
+    const auto& stops = options_.stopTokens;
+    if (std::find(stops.begin(), stops.end(), choice.token) != stops.end()) {
+      reason = Finish::stop;
+      return;
+    }
+    row.output.push_back(choice.token);
+    row.cached.tokens.push_back(choice.token);
+    reason = Finish::length;
+    if (static_cast<int64_t>(row.output.size()) == row.prompt.maxNewTokens) return;
+    done = false;
+    if (at + 1 == share.logits || choice.token != share.proposed[at]) return;
+    ++row.cached.length;
+  }
+}
+
+void Sampler::take(const std::vector<Share>& shares, AdvanceResult& result) {
+  const int64_t vocab = model_->config().vocabSize, most = std::max<int64_t>(1, logitValues / vocab);
+  std::vector<std::unique_ptr<Finished>> finished(running_.size());
+  std::vector<size_t> chosen(running_.size());
+  for (size_t i = 0; i < running_.size(); ++i) chosen[i] = running_[i]->logProbs.size();
+  int64_t row = 0;  // of logits
+  for (size_t first = 0; first < shares.size();) {
+    std::vector<int64_t> starts;
+    int64_t count = 0;
+    size_t last = first;
+    while (last < shares.size() && (last == first || count + shares[last].logits <= most)) {
+      starts.push_back(count);
+      count += shares[last++].logits;
+    }
+    float* logits = engine_->logits(row, count);
+    parallelTasks(static_cast<int64_t>(last - first), [&](int64_t i) {
+      Running& running = *running_[first + i];
+      bool done = false;
+      Finish reason = Finish::length;
+      takeRow(running, shares[first + i], logits + starts[i] * vocab, done, reason);
+      chosen[first + i] = running.logProbs.size() - chosen[first + i];
+      if (!done) return;
+      finished[first + i] = std::make_unique<Finished>(
+          Finished{running.prompt.id, std::move(running.output), std::move(running.logProbs), reason});
+    });
+    row += count;
+    first = last;
+  }
+  Rows still;
+  for (size_t i = 0; i < running_.size(); ++i) {
+    result.generated += static_cast<int64_t>(chosen[i]);
+    result.proposed += static_cast<int64_t>(shares[i].proposed.size());
+    result.taken += std::max<int64_t>(0, static_cast<int64_t>(chosen[i]) - 1);
+    if (finished[i]) {
+      engine_->close(running_[i]->cached);
+      result.finished.push_back(std::move(*finished[i]));
     } else {
-      still.push_back(std::move(row));
+      still.push_back(std::move(running_[i]));
     }
   }
-  rows = std::move(still);
+  running_ = std::move(still);
 }
 
-void Sampler::finish(Running row, Finish reason, AdvanceResult& result) {
-  freeSlots_.push_back(row.slot);
-  result.finished.push_back({row.prompt.id, std::move(row.output), std::move(row.logProbs), reason});
-}
-
-void Sampler::admit(AdvanceResult& result) {
-  while (!freeSlots_.empty() && !waiting_.empty()) {
-    std::vector<Running> fresh;
-    int64_t total = 0;
-    while (!freeSlots_.empty() && !waiting_.empty()) {
-      const auto length = static_cast<int64_t>(waiting_.front().tokens.size());
-      if (!fresh.empty() && total + length > prefillTokens) break;
-      total += length;
-      Running row;
-      row.prompt = std::move(waiting_.front());
-      waiting_.pop_front();
-      row.slot = freeSlots_.back();
-      freeSlots_.pop_back();
-      fresh.push_back(std::move(row));
-    }
-    std::vector<Running*> rows;
-    std::vector<std::vector<int32_t>> tokens;
-    for (Running& row : fresh) {
-      rows.push_back(&row);
-      tokens.push_back(row.prompt.tokens);
-    }
-    take(fresh, forward(rows, tokens), result);
-    for (Running& row : fresh) running_.push_back(std::move(row));
+bool Sampler::step(AdvanceResult& result) {
+  const int64_t admitted = admit();
+  if (running_.empty()) return false;
+  const std::vector<Share> parts = shares(admitted);
+  engine_->run(parts);
+  for (const Share& part : parts) {
+    CachedSequence& sequence = *part.sequence;
+    result.computed += static_cast<int64_t>(sequence.tokens.size() + part.proposed.size()) - sequence.length;
+    sequence.length = static_cast<int64_t>(sequence.tokens.size());
   }
-}
-
-void Sampler::decode(AdvanceResult& result) {
-  std::vector<Running*> rows;
-  std::vector<std::vector<int32_t>> tokens;
-  for (Running& row : running_) {
-    rows.push_back(&row);
-    tokens.push_back({row.output.back()});
-  }
-  take(running_, forward(rows, tokens), result);
+  take(parts, result);
+  return true;
 }
 
 AdvanceResult Sampler::advance(int64_t steps) {
   AdvanceResult result;
   try {
-    admit(result);
-    for (int64_t i = 0; i < steps && !running_.empty(); ++i) {
-      decode(result);
-      admit(result);
-    }
+    for (int64_t i = 0; i < steps && step(result);) ++i;
   } catch (...) {
     reset();  // rows in flight are in an unknown state; the caller adds them again
     throw;
@@ -213,10 +226,97 @@ AdvanceResult Sampler::advance(int64_t steps) {
 }
 
 void Sampler::reset() {
+  for (const auto& row : running_) engine_->close(row->cached);
   running_.clear();
   waiting_.clear();
-  freeSlots_.clear();
-  for (int64_t slot = options_.maxSequences; slot-- > 0;) freeSlots_.push_back(slot);
+  engine_->forget();
+}
+
+namespace {
+
+// What of a row is computed to score it.
+struct ScoredRow {
+  CachedSequence cached;
+  int64_t first = 0;             // token that predicts the first scored one
+  std::vector<int64_t> scored;   // places in the row
+  std::vector<int32_t> targets;  // their tokens
+};
+
+std::vector<std::unique_ptr<ScoredRow>> scoredRows(const PackedBatch& batch) {
+  std::vector<std::unique_ptr<ScoredRow>> rows;
+  size_t next = 0;
+  for (int64_t i = 0; i < batch.rowCount(); ++i) {
+    auto row = std::make_unique<ScoredRow>();
+    const int32_t begin = batch.cuSeqlens[i], end = batch.cuSeqlens[i + 1];
+    for (; next < batch.scored.size() && batch.scored[next] < end; ++next) {
+      row->scored.push_back(batch.scored[next] - begin);
+      row->targets.push_back(batch.tokens[batch.scored[next]]);
+    }
+    if (row->scored.empty()) continue;
+    row->first = row->scored.front() - 1;
+    const auto from = batch.tokens.begin() + begin;
+    row->cached.tokens.assign(from, from + row->scored.back());
+    rows.push_back(std::move(row));
+  }
+  return rows;
+}
+
+}  // namespace
+
+std::vector<float> Sampler::logProbs(const PackedBatch& batch) {
+  batch.validate(model_->config());
+  const int64_t vocab = model_->config().vocabSize, most = std::max<int64_t>(1, logitValues / vocab);
+  std::vector<std::unique_ptr<ScoredRow>> rows = scoredRows(batch);
+  std::vector<float> result;
+  for (size_t first = 0; first < rows.size();) {
+    std::vector<Share> parts;
+    int64_t tokens = 0;
+    size_t last = first;
+    while (last < rows.size() && (last == first || tokens < prefillTokens)) {
+      ScoredRow& row = *rows[last];
+      const auto length = static_cast<int64_t>(row.cached.tokens.size());
+      if (!engine_->open(row.cached, length, row.first)) break;
+      tokens += length - row.cached.length;
+      parts.push_back({&row.cached, {}, length - row.first});
+      ++last;
+    }
+    if (parts.empty()) {
+      refuse("batch: a row of " + std::to_string(rows[first]->cached.tokens.size()) +
+             " tokens finds no room in the cache");
+    }
+    try {
+      engine_->run(parts);
+      int64_t place = 0;  // of logits
+      for (size_t i = first; i < last; ++i) {
+        const ScoredRow& row = *rows[i];
+        for (size_t begin = 0; begin < row.scored.size();) {
+          // Scored tokens whose logits lie within `most` rows.
+          size_t end = begin + 1;
+          while (end < row.scored.size() && row.scored[end] - row.scored[begin] < most) ++end;
+          const float* logits = engine_->logits(place + row.scored[begin] - 1 - row.first,
+                                                row.scored[end - 1] - row.scored[begin] + 1);
+          std::vector<float> values(end - begin);
+          parallelTasks(static_cast<int64_t>(end - begin), [&](int64_t s) {
+            const float* at = logits + (row.scored[begin + s] - row.scored[begin]) * vocab;
+            values[s] = static_cast<float>(at[row.targets[begin + s]] - logSumExp(at, vocab));
+          });
+          result.insert(result.end(), values.begin(), values.end());
+          begin = end;
+        }
+        place += static_cast<int64_t>(row.cached.tokens.size()) - row.first;
+      }
+    } catch (...) {
+      for (size_t i = first; i < last; ++i) engine_->close(rows[i]->cached);
+      engine_->forget();
+      throw;
+    }
+    for (size_t i = first; i < last; ++i) {
+      rows[i]->cached.length = static_cast<int64_t>(rows[i]->cached.tokens.size());
+      engine_->close(rows[i]->cached);
+    }
+    first = last;
+  }
+  return result;
 }
 
 }  // namespace bt

@@ -1,23 +1,32 @@
-// Many sequences decoded side by side over one KV cache; a slot that comes free takes the next prompt.
-// What a row gets depends on its id, its tokens and the seed, not on its neighbours.
+// Many sequences decoded side by side; one that ends makes room for the next prompt at once. What a row gets depends on
+// its id, its tokens and the seed; on a CPU not even in its last bits on its neighbours (engine.h).
 #pragma once
-#include <ATen/core/Tensor.h>
-
 #include <deque>
 #include <memory>
 #include <vector>
 
+#include "model/batch.h"
 #include "model/lora.h"
 #include "model/model.h"
 #include "sample/choose.h"
+#include "sample/engine.h"
 
 namespace bt {
 
 struct SamplerOptions {
   SamplingOptions sampling;
-  int64_t maxSequences = 1;         // cache slots
+  int64_t maxSequences = 1;         // at the same time
   int64_t maxTokens = 0;            // longest prompt plus output
   std::vector<int32_t> stopTokens;  // end a sequence
+
+  enum class Engine { automatic, aten };
+  Engine engine = Engine::automatic;
+  // How weights are held; none: as the model's type says. Not for ATen's operators.
+  enum class Weights { model, int8, int4 };
+  Weights weights = Weights::model;
+  bool keepAdapter = false;  // the adapter is multiplied beside the base, not added to it
+  int64_t cacheBytes = 0;    // for keys and values at most; 0: what sequences may need, as far as memory is free
+  int64_t lookup = -1;       // tokens proposed at a time from the text before; -1: where that is faster
 };
 
 struct SamplerPrompt {
@@ -42,42 +51,47 @@ struct Finished {
 struct AdvanceResult {
   std::vector<Finished> finished;
   int64_t active = 0, waiting = 0, generated = 0;
+  int64_t computed = 0;            // tokens that went through the model
+  int64_t proposed = 0, taken = 0;  // by lookup
 };
 
 // All members: worker thread only.
 class Sampler {
  public:
+  // Throws BT_ARGUMENT for weights or a cache that the engine does not have.
   Sampler(std::shared_ptr<Model> model, std::shared_ptr<Lora> lora, const SamplerOptions& options);
 
-  // Throws BT_ARGUMENT for an empty prompt, a token outside the vocabulary or a row longer than maxTokens.
+  // Throws BT_ARGUMENT for an empty prompt, a token outside the vocabulary or a row longer than maxTokens or the cache.
   void add(const std::vector<SamplerPrompt>& prompts);
-  // Admits what fits, then decodes up to `steps` tokens of each running sequence. After an error every row that was
-  // waiting or running is forgotten.
+  // Up to `steps` passes: each takes in what fits of the prompts that wait, and gives each running sequence a token or,
+  // by lookup, several. After an error every row that was waiting or running is forgotten.
   AdvanceResult advance(int64_t steps);
+  // [S] log p of each scored token given its row so far, nats, under the sampler's weights. Sequences that are running
+  // go on afterwards. Throws BT_ARGUMENT for a row longer than the cache.
+  std::vector<float> logProbs(const PackedBatch& batch);
 
  private:
   struct Running {
     SamplerPrompt prompt;
-    int64_t slot = 0;
-    int64_t length = 0;  // tokens whose keys and values are in the cache
+    CachedSequence cached;
     std::vector<int32_t> output;
     std::vector<float> logProbs;
   };
-  at::Tensor forward(const std::vector<Running*>& rows, const std::vector<std::vector<int32_t>>& tokens);
-  void admit(AdvanceResult& result);
-  void decode(AdvanceResult& result);
-  // Chooses a token for each running[i] from logits row i; moves the finished ones out.
-  void take(std::vector<Running>& rows, const at::Tensor& logits, AdvanceResult& result);
-  void finish(Running row, Finish reason, AdvanceResult& result);
+  using Rows = std::vector<std::unique_ptr<Running>>;
+
+  int64_t admit();
+  bool step(AdvanceResult& result);
+  std::vector<Share> shares(int64_t admitted) const;
+  // Chooses tokens of every running sequence; moves the finished ones out.
+  void take(const std::vector<Share>& shares, AdvanceResult& result);
+  void takeRow(Running& row, const Share& share, float* logits, bool& done, Finish& reason) const;
   void reset();
 
   std::shared_ptr<Model> model_;
-  std::shared_ptr<Lora> lora_;
   SamplerOptions options_;
-  std::vector<at::Tensor> keys_, values_;  // a layer: [slots * maxTokens, kvHeads, headDim]
-  std::vector<int64_t> freeSlots_;
+  std::unique_ptr<SamplerEngine> engine_;
   std::deque<SamplerPrompt> waiting_;
-  std::vector<Running> running_;
+  Rows running_;
 };
 
 }  // namespace bt

@@ -2,7 +2,10 @@
 
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/empty.h>
+#include <ATen/ops/from_blob.h>
+#include <ATen/TensorOperators.h>
 
+#include <algorithm>
 #include <optional>
 #include <stdexcept>
 
@@ -15,6 +18,9 @@
 namespace bt {
 
 namespace {
+
+// Elements that are widened at once: 16 MB of floats.
+constexpr int64_t pieceElements = int64_t{1} << 22;
 
 // One stored weight among those that a packed matrix holds one below another.
 struct Part {
@@ -36,7 +42,7 @@ class Packer {
     return values;
   }
 
-  // suffixes of the parts' names: ".weight" and, where there are any, ".bias"
+  // The stored parts' weights, and biases where there are any, one below another.
   std::shared_ptr<const PackedMatrix> matrix(int64_t layer, const std::vector<Part>& parts, int64_t width, bool bias) {
     bool changed = false;
     for (const Part& part : parts) changed = changed || (part.target && merges(layer, *part.target));
@@ -101,18 +107,32 @@ class Packer {
     const bool sameBlocks = (weight.kind == WeightKind::int8 && entry.type == "Q8_0") ||
                             (weight.kind == WeightKind::int4 && entry.type == "Q4_0");
     if (!merged && sameBlocks) return packStored(weight, entry, first);
-    // A few thousand rows at a time, in whole heads where they change places; with an update, all.
-    at::Tensor wide = scratch(part.rows, width);
-    reader_.read(source_.file(entry), entry, wide);
-    if (merged) {
-      const LoraPair& pair = lora_->pair(layer, *part.target);
-      wide.addmm_(pair.b, pair.a, 1, lora_->scale());
+    // Rows by rows, to keep the wide copy small; all at once where they change places.
+    const int64_t most = entry.interleavedHeads > 0 ? part.rows : std::max<int64_t>(1, pieceElements / width);
+    for (int64_t row = 0; row < part.rows; row += most) {
+      const int64_t rows = std::min(most, part.rows - row);
+      at::Tensor wide = scratch(rows, width);
+      reader_.read(source_.file(entry), rowsOf(entry, row, rows), wide);
+      if (merged) {
+        const LoraPair& pair = lora_->pair(layer, *part.target);
+        wide.addmm_(pair.b.narrow(0, row, rows), pair.a, 1, lora_->scale());
+      }
+      try {
+        packRows(weight, first + row, rows, wide.const_data_ptr<float>());
+      } catch (const std::invalid_argument& error) {
+        throw Error("BT_TENSOR_RANGE", "tensor " + entry.name + ": " + error.what());
+      }
     }
-    try {
-      packRows(weight, first, part.rows, wide.const_data_ptr<float>());
-    } catch (const std::invalid_argument& error) {
-      throw Error("BT_TENSOR_RANGE", "tensor " + entry.name + ": " + error.what());
-    }
+  }
+
+  // Some rows of a weight as a tensor of their own.
+  static TensorEntry rowsOf(const TensorEntry& entry, int64_t first, int64_t count) {
+    TensorEntry some = entry;
+    const int64_t bytes = entry.byteLength / entry.shape[0];
+    some.shape[0] = count;
+    some.offset += first * bytes;
+    some.byteLength = count * bytes;
+    return some;
   }
 
   // Blocks as they are, each row at its place.
