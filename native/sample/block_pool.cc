@@ -9,14 +9,17 @@
 
 namespace bt {
 
-BlockPool::BlockPool(int64_t blocks, int64_t blockBytes)
-    : blockBytes_(blockBytes), references_(static_cast<size_t>(blocks), 0) {
-  const std::string size = std::to_string(blocks) + " blocks of " + std::to_string(blockBytes) + " bytes of keys and values";
-  if (__builtin_mul_overflow(blocks, blockBytes, &mapped_)) throw Error("BT_OUT_OF_MEMORY", "out of memory: " + size);
+BlockPool::BlockPool(int64_t blocks, int64_t blockBytes) : blockBytes_(blockBytes) {
+  // Without reserve: what is touched in the end is bounded by who asked for so many.
+  mapped_ = blocks * blockBytes;
   void* memory = ::mmap(nullptr, static_cast<size_t>(mapped_), PROT_READ | PROT_WRITE,
                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (memory == MAP_FAILED) throw Error("BT_OUT_OF_MEMORY", "out of memory: " + size + " could not be had");
+  if (memory == MAP_FAILED) {
+    throw Error("BT_OUT_OF_MEMORY",
+                "out of memory: " + std::to_string(mapped_) + " bytes of keys and values could not be allocated");
+  }
   memory_ = static_cast<uint8_t*>(memory);
+  references_.resize(static_cast<size_t>(blocks));
   for (int64_t block = blocks; block-- > 0;) free_.push_back(static_cast<int32_t>(block));
 }
 

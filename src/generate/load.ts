@@ -129,7 +129,7 @@ export async function loadSampler(
   const machine = await openMachine(options)
   try {
     const { config, files, tensors } = source
-    const model = await machine.runtime.loadModel({ config, files, tensors, dtype: machine.dtype })
+    const model = await machine.runtime.loadModel({ config, files, tensors, dtype: machine.dtype, lazy: true })
     const lora = adapter && (await model.attachLora({ ...loraOptions(adapter), seed: 0 }))
     const { topK, topP, minP, repetitionPenalty, seed, maxTokens, maxNewTokens } = options
     const temperature = options.greedy ? 0 : options.temperature
@@ -140,6 +140,7 @@ export async function loadSampler(
         maxSequences: options.batchSize,
         maxTokens: maxTokens + maxNewTokens,
         stopTokens: template.stopTokens,
+        ...engineOptions(options),
       },
       lora,
     )
@@ -148,6 +149,12 @@ export async function loadSampler(
     await machine.runtime.close()
     throw error
   }
+}
+
+/** How the sampler computes; none of it changes what a row's text depends on, but for the weights. */
+function engineOptions({ weights, keepAdapter, cacheMemory, lookup }: GenerateOptions) {
+  const cacheBytes = cacheMemory === undefined ? undefined : Math.round(cacheMemory * 1e9)
+  return { weights, keepAdapter, cacheBytes, lookup }
 }
 
 /** Dropout plays no part in what is not trained. */

@@ -75,6 +75,36 @@ export const generateFields = {
     { group: machine, value: '<type>' },
     z.enum(['auto', 'fp32', 'bf16', 'fp16']).default('auto').describe('auto: bf16 where it is fast, else fp32'),
   ),
+  weights: field(
+    { group: machine, value: '<bits>', shapesResult: true },
+    z
+      .enum(['model', 'int8', 'int4'])
+      .default('model')
+      .describe(
+        "model: in the precision; int8, int4: in blocks of 32 with a scale, a GGUF's own as they are; CPU only",
+      ),
+  ),
+  keepAdapter: field(
+    { group: machine, shapesResult: true },
+    z.boolean().default(false).describe('multiply the adapter beside the base in place of adding it to the weights'),
+  ),
+  cacheMemory: field(
+    { group: machine, value: '<GB>' },
+    z
+      .number()
+      .positive()
+      .optional()
+      .describe('for keys and values at most; what is needed, up to half of what is free'),
+  ),
+  lookup: field(
+    { group: machine, value: '<n>' },
+    z
+      .int()
+      .min(0)
+      .max(64)
+      .optional()
+      .describe('tokens proposed at a time from the words before; the output is the same; where it is faster'),
+  ),
   device: field(
     { group: machine, value: '<kind>' },
     z.enum(['auto', 'cpu', 'cuda']).default('auto').describe('auto: cuda where there is one'),

@@ -164,6 +164,7 @@ function fingerprintOf(
   precision: Machine['precision'] | undefined,
 ): Fingerprint {
   const { temperature, topP, topK, minP, repetitionPenalty, maxNewTokens, maxTokens, seed } = options
+  const { weights, keepAdapter } = options
   const sampled: Fingerprint =
     options.greedy || temperature === 0 ? { temperature: 0 } : { temperature, topP, topK, minP, seed }
   return {
@@ -176,6 +177,8 @@ function fingerprintOf(
     maxNewTokens,
     maxTokens,
     precision,
+    weights,
+    keepAdapter,
   }
 }
 

@@ -64,7 +64,8 @@ export async function writeGreedily(
   const maxTokens = Math.max(...prompts.map(({ tokens, maxNewTokens }) => tokens.length + maxNewTokens))
   const greedy = { temperature: 0, topK: 0, topP: 1, minP: 0, repetitionPenalty: 1, seed: 0 }
   const maxSequences = Math.min(sequences, rows.length)
-  const sampler = await model.createSampler({ ...greedy, maxSequences, maxTokens, stopTokens }, lora)
+  // By the weights that are there: others, packed, would cost their memory beside the training's.
+  const sampler = await model.createSampler({ ...greedy, maxSequences, maxTokens, stopTokens, engine: 'aten' }, lora)
   try {
     await sampler.add(prompts)
     const finished: Finished[] = []

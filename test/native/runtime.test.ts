@@ -358,9 +358,9 @@ describe('weights that are not what the table says', () => {
 })
 
 test('memory that is not there is named', async () => {
-  const error = await failure(model.createSampler({ ...tinySampler, maxSequences: 1_000_000, maxTokens: 1_000_000 }))
+  const error = await failure(model.createSampler({ ...tinySampler, cacheBytes: 2 ** 52 }))
   expect(error.code).toBe('BT_OUT_OF_MEMORY')
-  expect(error.message).toMatch(/\d+ bytes could not be allocated/)
+  expect(error.message).toMatch(/\d+ bytes of keys and values could not be allocated/)
   expect(error.remedy).toContain('smaller')
   expect(await model.logProbs(tinyBatch())).toHaveLength(12)
 })
