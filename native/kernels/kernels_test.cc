@@ -1,10 +1,12 @@
 // Holds the fast kernels to their plain versions over random shapes, and to what they promise beside: every element is
 // written and nothing past the end, neighbours in a batch and the number of threads do not matter, and a backward is
-// the derivative of its forward. Here are the loops over elements and rows, and the program; attention_test.cc and
-// kernels_bench_test.cc belong to it. The quantized blocks have their own program, dequant_test.cc.
-// Usage: kernels_test [--quick | --bench]    --quick: fewer and smaller shapes, for sanitized builds
+// the derivative of its forward. Here are the loops over elements and rows, and the program; attention_test.cc,
+// linear_test.cc, kernels_bench_test.cc and linear_bench_test.cc belong to it. The quantized blocks have their own
+// program, dequant_test.cc.
+// Usage: kernels_test [--quick | --bench | --bench-linear]    --quick: fewer and smaller shapes, for sanitized builds
 // Links libtorch_cpu.so for the products of kernels/blas.cc. Prints a line for each check, then
-// "kernels: N passed, N failed"; exit code 1 when one failed. --bench prints milliseconds beside the plain versions'.
+// "kernels: N passed, N failed"; exit code 1 when one failed. --bench prints milliseconds beside the plain versions',
+// --bench-linear what products of packed weights make of memory and arithmetic.
 #include <link.h>
 
 #include <bit>
@@ -435,14 +437,21 @@ int run(const std::string& option) {
     bench();
     return 0;
   }
+  if (option == "--bench-linear") {
+    benchLinear();
+    return 0;
+  }
   quick = option == "--quick";
-  if (!option.empty() && !quick) throw std::runtime_error("usage: kernels_test [--quick | --bench]");
+  if (!option.empty() && !quick) {
+    throw std::runtime_error("usage: kernels_test [--quick | --bench | --bench-linear]");
+  }
   testOneOpenMp();
   testElements();
   testDropout();
   testRows();
   testProducts();
   testAttention();
+  testLinear();
   std::printf("kernels: %d passed, %d failed\n", passed, failed);
   return failed == 0 ? 0 : 1;
 }

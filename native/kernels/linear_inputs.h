@@ -1,16 +1,19 @@
 // The inputs of a product as its weights want them.
 #pragma once
-#include <cstdint>
-
 #include "kernels/element.h"
-#include "kernels/linear_layout.h"
+#include "kernels/linear.h"
 
 namespace bt {
 
-// Rounds rows to blocks of 8 bits, `offset` being what was added to the weights (128 or 8); inputs past `in` count as
-// 0. A block with a number that is not finite gets NaN for its scale and zeros for values. x: (rows, in)   to: (rows,
-// ceil(in / 32))
+// Rows in the type and the steps that a kind of weights is multiplied with, inputs past the last one 0.
+struct Inputs {
+  const uint8_t* data;
+  int64_t stride;  // bytes from a row to the next
+};
+
+// x: (rows, in). The result is x itself where nothing is to be done, else memory of the calling thread that the next
+// call takes again. OpenMP over rows.
 template <typename X>
-void quantizeInputs(const X* x, int64_t rows, int64_t in, int32_t offset, layout::InputBlock* to);
+Inputs inputsFor(WeightKind kind, const X* x, int64_t rows, int64_t in);
 
 }  // namespace bt

@@ -15,15 +15,15 @@ namespace bt::layout {
 constexpr int64_t lanes = 16;  // columns of a vector
 constexpr int64_t block = 32;
 constexpr int64_t floatColumns = 64, blockColumns = 32;
-constexpr int64_t stepBytes = 4 * floatColumns;
+constexpr int64_t floatStepBytes = 4 * floatColumns;
 constexpr int64_t scaleBytes = 2 * blockColumns, quadBytes = 4 * blockColumns;
-constexpr int64_t int8BlockBytes = scaleBytes + 8 * quadBytes, int4BlockBytes = scaleBytes + 4 * quadBytes;
+constexpr int64_t int8StepBytes = scaleBytes + 8 * quadBytes, int4StepBytes = scaleBytes + 4 * quadBytes;
 
-// 32 inputs of one row, rounded to 8 bits.
+// What a product reads of one row, 32 inputs rounded to 8 bits.
 struct InputBlock {
   float scale;
   int32_t start;  // -128 (int8) or -8 (int4) times the sum of values: takes back what was added to the weights
-  int8_t values[32];
+  int8_t values[block];
 };
 
 }  // namespace bt::layout

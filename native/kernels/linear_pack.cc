@@ -9,7 +9,7 @@
 #include "kernels/dequant.h"
 #include "kernels/element.h"
 #include "kernels/linear.h"
-#include "kernels/linear_layout.h"
+#include "kernels/linear_kinds.h"
 #include "kernels/parallel.h"
 #include "kernels/quantize.h"
 
@@ -19,34 +19,34 @@ namespace {
 
 using namespace layout;
 
-bool inBlocks(WeightKind kind) { return kind == WeightKind::int8 || kind == WeightKind::int4; }
-int64_t columnsOf(WeightKind kind) { return inBlocks(kind) ? blockColumns : floatColumns; }
-std::string_view blockType(WeightKind kind) { return kind == WeightKind::int8 ? "Q8_0" : "Q4_0"; }
-
-int64_t stepsOf(WeightKind kind, int64_t in) {
-  const int64_t inputs = inBlocks(kind) ? block : kind == WeightKind::bf16 ? 2 : 1;
-  return (in + inputs - 1) / inputs;
-}
-
-int64_t bytesOfStep(WeightKind kind) {
-  return kind == WeightKind::int8 ? int8BlockBytes : kind == WeightKind::int4 ? int4BlockBytes : stepBytes;
-}
+const Layout& layoutOf(const PackedWeight& weight) { return layout::layoutOf(weight.kind); }
+bool inBlocks(const PackedWeight& weight) { return layoutOf(weight).inputs == block; }
+int64_t stepsOf(const PackedWeight& weight) { return layoutOf(weight).steps(weight.in); }
+std::string_view blockType(const PackedWeight& weight) { return weight.kind == WeightKind::int8 ? "Q8_0" : "Q4_0"; }
 
 // Where column `row` begins in its panel's first step, but for its place among the columns.
 uint8_t* panelOf(const PackedWeight& weight, int64_t row) {
-  return weight.data + row / columnsOf(weight.kind) * stepsOf(weight.kind, weight.in) * bytesOfStep(weight.kind);
+  const Layout& layout = layoutOf(weight);
+  return weight.data + row / layout.columns * stepsOf(weight) * layout.bytes;
 }
 
 // ---- FP32 and BF16
 
+// Inputs whose places in a panel lie in a core's first cache while the rows of a panel are written there one by one.
+constexpr int64_t inputsAtOnce = 64;
+
 template <typename Held, typename T>
-void packFloats(const PackedWeight& weight, int64_t row, const T* from) {
-  constexpr int64_t inputs = 4 / sizeof(Held);
-  Held* to = reinterpret_cast<Held*>(panelOf(weight, row)) + row % floatColumns * inputs;
-  for (int64_t i = 0; i < weight.in; ++i) {
-    to[i / inputs * floatColumns * inputs + i % inputs] = narrowTo<Held>(widen(from[i]));
+void packFloats(const PackedWeight& weight, int64_t row, int64_t count, const T* from) {
+  constexpr int64_t inputs = 4 / sizeof(Held), apart = floatColumns * inputs;
+  for (int64_t first = 0; first < weight.in; first += inputsAtOnce) {
+    const int64_t end = std::min(weight.in, first + inputsAtOnce);
+    for (int64_t r = 0; r < count; ++r) {
+      Held* to = reinterpret_cast<Held*>(panelOf(weight, row + r)) + (row + r) % floatColumns * inputs;
+      const T* x = from + r * weight.in;
+      for (int64_t i = first; i < end; ++i) to[i / inputs * apart + i % inputs] = narrowTo<Held>(widen(x[i]));
+      if (end % inputs != 0) to[end / inputs * apart + 1] = narrowTo<Held>(0.0f);
+    }
   }
-  if (weight.in % inputs != 0) to[weight.in / inputs * floatColumns * inputs + 1] = narrowTo<Held>(0.0f);
 }
 
 // ---- Blocks
@@ -81,28 +81,29 @@ void storeBlock(WeightKind kind, const uint8_t* from, int64_t column, uint8_t* s
 }
 
 void packBlockRow(const PackedWeight& weight, int64_t row, const uint8_t* from) {
-  const int64_t bytes = blockBytes(blockType(weight.kind)), stepSize = bytesOfStep(weight.kind);
-  for (int64_t b = 0; b < stepsOf(weight.kind, weight.in); ++b) {
+  const int64_t bytes = blockBytes(blockType(weight)), stepSize = layoutOf(weight).bytes;
+  for (int64_t b = 0; b < stepsOf(weight); ++b) {
     storeBlock(weight.kind, from + b * bytes, row % blockColumns, panelOf(weight, row) + b * stepSize);
   }
 }
 
 template <typename T>
-void quantizeAndPack(const PackedWeight& weight, int64_t row, const T* from, std::vector<float>& wide,
-                     std::vector<uint8_t>& blocks) {
-  const std::string_view type = blockType(weight.kind);
-  const int64_t whole = stepsOf(weight.kind, weight.in) * block;
-  wide.assign(static_cast<size_t>(whole), 0);
-  blocks.resize(static_cast<size_t>(whole / block * blockBytes(type)));
-  for (int64_t i = 0; i < weight.in; ++i) {
-    wide[i] = widen(from[i]);
-    if (!(std::abs(wide[i]) <= quantizeLimit(type))) {
+void quantizeAndPack(const PackedWeight& weight, int64_t first, int64_t count, const T* rows) {
+  const std::string_view type = blockType(weight);
+  const float limit = quantizeLimit(type);
+  const int64_t whole = stepsOf(weight) * block;
+  std::vector<float> wide(static_cast<size_t>(whole));
+  std::vector<uint8_t> blocks(static_cast<size_t>(whole / block * blockBytes(type)));
+  for (int64_t row = first; row < first + count; ++row, rows += weight.in) {
+    for (int64_t i = 0; i < weight.in; ++i) {
+      wide[i] = widen(rows[i]);
+      if (std::abs(wide[i]) <= limit) continue;  // not so for NaN
       throw std::invalid_argument("weight " + std::to_string(i) + " of row " + std::to_string(row) +
                                   " is not finite or too large for " + std::string(type));
     }
+    quantize(type, wide.data(), blocks.data(), whole);
+    packBlockRow(weight, row, blocks.data());
   }
-  quantize(type, wide.data(), blocks.data(), whole);
-  packBlockRow(weight, row, blocks.data());
 }
 
 // ---- Rows
@@ -115,11 +116,11 @@ void requireRows(const PackedWeight& weight, int64_t first, int64_t count) {
 
 // Zeros for the columns of the last panel that no row fills.
 void clearRest(const PackedWeight& weight) {
-  const int64_t columns = columnsOf(weight.kind), size = bytesOfStep(weight.kind);
+  const int64_t columns = layoutOf(weight).columns, size = layoutOf(weight).bytes;
   for (int64_t row = weight.out; row % columns != 0; ++row) {
     uint8_t* panel = panelOf(weight, row);
-    for (int64_t s = 0; s < stepsOf(weight.kind, weight.in); ++s) {
-      if (inBlocks(weight.kind)) {
+    for (int64_t s = 0; s < stepsOf(weight); ++s) {
+      if (inBlocks(weight)) {
         uint8_t nothing[2 + block] = {};
         if (weight.kind == WeightKind::int4) std::fill_n(nothing + 2, block / 2, uint8_t{0x88});
         storeBlock(weight.kind, nothing, row % columns, panel + s * size);
@@ -133,27 +134,23 @@ void clearRest(const PackedWeight& weight) {
 }  // namespace
 
 int64_t packedBytes(WeightKind kind, int64_t out, int64_t in) {
-  const int64_t columns = columnsOf(kind);
-  return (out + columns - 1) / columns * stepsOf(kind, in) * bytesOfStep(kind);
+  const Layout& layout = layoutOf(kind);
+  return (out + layout.columns - 1) / layout.columns * layout.steps(in) * layout.bytes;
 }
 
 template <typename T>
 void packRows(const PackedWeight& weight, int64_t first, int64_t count, const T* rows) {
   requireRows(weight, first, count);
   const auto pack = [&](int64_t begin, int64_t end) {
-    std::vector<float> wide;
-    std::vector<uint8_t> blocks;
-    for (int64_t r = begin; r < end; ++r) {
-      const T* row = rows + r * weight.in;
-      switch (weight.kind) {
-        case WeightKind::fp32: packFloats<float>(weight, first + r, row); break;
-        case WeightKind::bf16: packFloats<Bf16>(weight, first + r, row); break;
-        case WeightKind::int8:
-        case WeightKind::int4: quantizeAndPack(weight, first + r, row, wide, blocks); break;
-      }
+    const T* from = rows + begin * weight.in;
+    switch (weight.kind) {
+      case WeightKind::fp32: packFloats<float>(weight, first + begin, end - begin, from); break;
+      case WeightKind::bf16: packFloats<Bf16>(weight, first + begin, end - begin, from); break;
+      case WeightKind::int8:
+      case WeightKind::int4: quantizeAndPack(weight, first + begin, end - begin, from); break;
     }
   };
-  constexpr int64_t rowsOfTask = 64;
+  constexpr int64_t rowsOfTask = floatColumns;
   parallelTasks((count + rowsOfTask - 1) / rowsOfTask,
                 [&](int64_t task) { pack(task * rowsOfTask, std::min(count, (task + 1) * rowsOfTask)); });
   if (first + count == weight.out) clearRest(weight);
@@ -161,10 +158,10 @@ void packRows(const PackedWeight& weight, int64_t first, int64_t count, const T*
 
 void packBlocks(const PackedWeight& weight, int64_t first, int64_t count, const uint8_t* rows) {
   requireRows(weight, first, count);
-  if (!inBlocks(weight.kind) || weight.in % block != 0) {
+  if (!inBlocks(weight) || weight.in % block != 0) {
     throw std::invalid_argument("blocks of 32 for weights of another kind, or with rows that are not whole blocks");
   }
-  const int64_t rowBytes = weight.in / block * blockBytes(blockType(weight.kind));
+  const int64_t rowBytes = weight.in / block * blockBytes(blockType(weight));
   parallelRows(count, [&](int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; ++r) packBlockRow(weight, first + r, rows + r * rowBytes);
   });
@@ -175,7 +172,7 @@ template <typename T>
 void unpackRow(const PackedWeight& weight, int64_t row, T* to) {
   requireRows(weight, row, 1);
   const uint8_t* panel = panelOf(weight, row);
-  const int64_t column = row % columnsOf(weight.kind), size = bytesOfStep(weight.kind);
+  const int64_t column = row % layoutOf(weight).columns, size = layoutOf(weight).bytes;
   for (int64_t i = 0; i < weight.in; ++i) {
     switch (weight.kind) {
       case WeightKind::fp32:

@@ -28,7 +28,9 @@ void testRows();
 void testProducts();
 void testDropout();
 void testAttention();
+void testLinear();
 void bench();
+void benchLinear();
 
 constexpr float infinity = std::numeric_limits<float>::infinity(), nan = std::numeric_limits<float>::quiet_NaN();
 

@@ -18,18 +18,36 @@ const kernels = [
   'attention_avx512',
   'blas',
   'cross_entropy',
+  'dequant',
   'dropout',
   'gate',
   'head_norm',
   'heads',
+  'linear',
+  'linear_avx2',
+  'linear_avx512',
+  'linear_avx512vnni',
+  'linear_baseline',
+  'linear_inputs',
+  'linear_naive',
+  'linear_pack',
+  'linear_paths',
   'logits',
   'logits_avx512',
   'norm',
+  'quantize',
 ]
-const tests = ['attention_test', 'kernels_bench_test', 'kernels_test']
+const tests = ['attention_test', 'kernels_bench_test', 'kernels_test', 'linear_bench_test', 'linear_test']
 const avx512 = ['f', 'bw', 'dq', 'vl', 'bf16']
   .map((name) => `-mavx512${name}`)
   .concat('-mfma', '-Wno-uninitialized', '-Wno-maybe-uninitialized')
+/** Flags by how a file's name ends. */
+const instructions: Record<string, string[]> = {
+  _avx2: ['-mavx2', '-mfma', '-mf16c'],
+  _avx512: avx512,
+  _avx512vnni: [...avx512, '-mavx512vnni'],
+  quantize: ['-ffp-contract=off'],
+}
 const sanitize = ['-fsanitize=address,undefined', '-fno-sanitize-recover=all']
 let folder: string
 
@@ -59,7 +77,7 @@ async function inParallel(jobs: (() => Promise<unknown>)[]): Promise<void> {
 function compile(source: string, object: string, flags: string[]) {
   const files = [join(native, 'kernels', `${source}.cc`), '-o', join(folder, `${object}.o`)]
   const math = ['-fno-math-errno', '-fno-trapping-math']
-  const processor = source.endsWith('_avx512') ? avx512 : []
+  const processor = Object.entries(instructions).find(([ending]) => source.endsWith(ending))?.[1] ?? []
   return run('g++', [
     '-std=c++20',
     '-Wall',
