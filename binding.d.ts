@@ -393,6 +393,8 @@ export interface Runtime {
   memory(): Promise<MemoryInfo>
   /** A GEMM of this dtype, timed for about 50 ms: TFLOP/s. */
   measureGemm(dtype: Dtype): Promise<number>
+  /** How fast all threads together read memory that no cache holds: GB/s, the best of a few rounds of half a gigabyte. */
+  measureBandwidth(): Promise<number>
   /** Makes every waiting call, and the running one between two layers, reject with BT_ABORTED. Later calls run. */
   abort(): void
   /** Aborts, waits for the worker, frees everything opened from this runtime. Idempotent. */

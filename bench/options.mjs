@@ -28,6 +28,8 @@ generate
   --rows N                 prompts of a window; 32
   --max-new-tokens N       64
   --batch-sizes LIST       tried for transformers: 8,16,32
+  --new-tokens N           of one sequence, to time decoding; 48
+  --contestants LIST       of ours,ours-int8,transformers,llama-f16,llama-q8_0; all
 
 export
   --adapter FOLDER         what is merged; --data, --rows and --max-new-tokens as above
@@ -61,6 +63,8 @@ const flags = {
   rows: text('32'),
   'max-new-tokens': text('64'),
   'batch-sizes': text('8,16,32'),
+  'new-tokens': text('48'),
+  contestants: text('ours,ours-int8,transformers,llama-f16,llama-q8_0'),
   types: text('safetensors/f32,safetensors/f16,safetensors/bf16,gguf/f32,gguf/f16,gguf/bf16,gguf/q8_0,gguf/q4_0'),
   'batch-rows': text('1,4,16'),
   steps: text('4'),
@@ -72,7 +76,7 @@ const takes = {
   train: [...always, 'model', 'only', 'max-tokens', 'agree', 'tokens-per-step', 'settings'],
   scaling: [...always, 'model', 'only', 'max-tokens', 'settings', 'scaling', 'lengths', 'ranks', 'thread-counts'],
   start: [...always, 'only'],
-  generate: [...always, 'max-tokens', 'adapter', 'rows', 'max-new-tokens', 'batch-sizes'],
+  generate: [...always, 'max-tokens', 'adapter', 'rows', 'max-new-tokens', 'batch-sizes', 'new-tokens', 'contestants'],
   export: [...always, 'max-tokens', 'adapter', 'rows', 'max-new-tokens', 'types'],
   plan: [...always, 'max-tokens', 'batch-rows', 'steps'],
 }
@@ -112,6 +116,8 @@ export function readOptions(args) {
     rows: number('rows'),
     maxNewTokens: number('max-new-tokens'),
     batchSizes: numbers('batch-sizes'),
+    newTokens: number('new-tokens'),
+    contestants: values.contestants.split(',').filter(Boolean),
     types: values.types.split(',').map((one) => ({ to: one.split('/')[0], dtype: one.split('/')[1] })),
     batchRows: numbers('batch-rows'),
     steps: number('steps'),

@@ -12,15 +12,16 @@ let runtime
 let model
 let trainer
 let sampler
+let single
 let stepNumber = 0
 
 const commands = {
   /** Loads the base model. */
-  async load({ model: reference, dtype, threads }) {
+  async load({ model: reference, dtype, threads, lazy }) {
     const source = await openModel(reference)
     const { config, files, tensors } = source
     runtime = await openRuntime({ device: 'cpu', threads })
-    model = await runtime.loadModel({ config, files, tensors, dtype })
+    model = await runtime.loadModel({ config, files, tensors, dtype, lazy })
     return { parameters: source.parameters }
   },
 
@@ -45,13 +46,27 @@ const commands = {
     return { loss, gradNorm, tokens, seconds: (performance.now() - started) / 1000 }
   },
 
-  /** A greedy sampler over the base, or over the base with an adapter. */
-  async sampler({ adapter, sequences, maxTokens, stopTokens, ...base }) {
-    await commands.load(base)
+  /** Greedy samplers over the base, or over the base with an adapter: one of many sequences, one of a single one. */
+  async sampler({ adapter, sequences, maxTokens, stopTokens, weights, ...base }) {
+    await commands.load({ ...base, lazy: true })
     const lora = adapter && (await model.attachLora({ ...loraOf(await readAdapter(adapter)), seed: 0 }))
-    const greedy = { temperature: 0, topK: 0, topP: 1, minP: 0, repetitionPenalty: 1, seed: 0 }
-    sampler = await model.createSampler({ ...greedy, maxSequences: sequences, maxTokens, stopTokens }, lora)
-    return {}
+    const greedy = { temperature: 0, topK: 0, topP: 1, minP: 0, repetitionPenalty: 1, seed: 0, maxTokens, weights }
+    sampler = await model.createSampler({ ...greedy, maxSequences: sequences, stopTokens }, lora)
+    const { weights: weightBytes } = await runtime.memory()
+    single = await model.createSampler({ ...greedy, maxSequences: 1, stopTokens: [], lookup: 0 }, lora)
+    return { weightBytes }
+  },
+
+  /** One sequence: tokens/s of its prompt, and of `newTokens` tokens after it. */
+  async speed({ prompt, newTokens }) {
+    await single.add([{ id: 0, tokens: Int32Array.from(prompt), maxNewTokens: newTokens + 1 }])
+    const first = await single.advance(1)
+    const rest = await single.advance(newTokens)
+    return { prefill: first.computed / (first.milliseconds / 1000), decode: newTokens / (rest.milliseconds / 1000) }
+  },
+
+  async bandwidth() {
+    return { gigabytesPerSecond: await runtime.measureBandwidth() }
   },
 
   async generate({ prompts, maxNewTokens }) {

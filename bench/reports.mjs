@@ -117,20 +117,39 @@ function startReport(result) {
 }
 
 function generateReport(result) {
-  const { machine, model, rows: count, maxNewTokens, contestants: measured, identical, ratio } = result
+  const { machine, model, rows: count, maxNewTokens, contestants: measured, identical, bandwidth } = result
   const rows = Object.entries(measured).map(([name, one]) => [
     one.title,
     withSpread(one.rowsPerSecond, one.spread, 2),
     rounded(one.newTokensPerSecond, 1),
+    withSpread(one.prefill.median, one.prefill.spread),
+    withSpread(one.decode.median, one.decode.spread, 1),
     gigabytes(one.peakBytes),
     `${one.batch}`,
     identical[name] === undefined ? '' : `${rounded(identical[name] * 100, 1)} %`,
   ])
-  const heads = ['', 'rows/s, median (spread)', 'new tokens/s', 'peak memory', 'side by side', 'same text as bt-native']
+  const heads = ['', 'rows/s, median (spread)', 'new tokens/s', 'one sequence: prompt, tokens/s', 'decoding, tokens/s']
+  const more = ['peak memory', 'side by side', 'same text as bt-native']
+  const ratio = (key, words) => (result[key] ? [`${words} ${times(result[key])}`] : [])
+  const over = [
+    ...ratio('rowsPerSecondVsTransformers', 'rows/s over transformers'),
+    ...ratio('rowsPerSecondVsLlamaCpp', 'over node-llama-cpp F16'),
+    ...ratio('rowsPerSecondVsLlamaCppQ8', 'of 8 bits over its Q8_0'),
+    ...ratio('prefillVsLlamaCpp', 'prompt over its F16'),
+    ...ratio('prefillVsLlamaCppQ8', 'over its Q8_0 at 8 bits'),
+    ...ratio('decodeVsLlamaCpp', 'decoding over its F16'),
+    ...ratio('decodeVsLlamaCppQ8', 'over its Q8_0 at 8 bits'),
+    ...ratio('decodeVsTransformers', 'over transformers'),
+  ]
+  const limits = Object.entries(bandwidth?.shares ?? {}).map(
+    ([name, { bytesPerToken, gigabytesPerSecond, share }]) =>
+      `${measured[name].title} reads ${rounded(bytesPerToken / 1e6)} MB of weights a token, ${rounded(gigabytesPerSecond, 1)} GB/s: ${rounded(100 * share)} % of the ${rounded(bandwidth.gigabytesPerSecond, 1)} GB/s measured beside it.`,
+  )
   return report('generate', [
     `${model.title}${result.adapter ? ' with an adapter' : ''}, greedy, ${count} prompts a window, at most ${maxNewTokens} new tokens. ${machineLine(machine)}.`,
-    table(heads, rows),
-    ...(ratio ? [`bt-native over transformers, rows/s, median of the windows: ${times(ratio)}.`] : []),
+    table([...heads, ...more], rows),
+    ...(over.length > 0 ? [`bt-native, medians of the windows: ${over.join(', ')}.`] : []),
+    ...limits,
     ...ending(result),
   ])
 }

@@ -27,6 +27,25 @@ class Generating:
                 outputs[i] = tokens
         return {"outputs": outputs, "seconds": time.perf_counter() - start}
 
+    def speed(self, prompt, newTokens):
+        """One sequence: tokens/s of its prompt, and of tokens after it."""
+        first = self.seconds(prompt, 1)
+        return {"prefill": len(prompt) / first, "decode": newTokens / (self.seconds(prompt, newTokens + 1) - first)}
+
+    @torch.inference_mode()
+    def seconds(self, prompt, count):
+        start = time.perf_counter()
+        ids = torch.tensor([prompt])
+        self.model.generate(
+            ids,
+            attention_mask=torch.ones_like(ids),
+            max_new_tokens=count,
+            min_new_tokens=count,
+            do_sample=False,
+            pad_token_id=self.stop[0],
+        )
+        return time.perf_counter() - start
+
     @torch.inference_mode()
     def answer(self, prompts, most):
         longest = max(len(prompt) for prompt in prompts)

@@ -1,5 +1,6 @@
 // llama.cpp through node-llama-cpp, as a child with the commands and answers of the peers (serve.py).
 // Usage: node llama.mjs FOLDER    (the folder that node-llama-cpp was installed into)
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { pathToFileURL } from 'node:url'
@@ -9,6 +10,7 @@ const { getLlama, LlamaLogLevel } = await import(
 )
 
 let sequence
+let sequences
 let model
 
 const commands = {
@@ -20,6 +22,51 @@ const commands = {
     const context = await model.createContext({ contextSize, threads, flashAttention: false, sequences: 1, ...cache })
     sequence = context.getSequence()
     return { vocab: model.fileInfo.metadata.tokenizer.ggml.tokens.length }
+  },
+
+  /** As it is by itself, for speed: some sequences over one context. */
+  async openFast({ path, threads, contextSize, sequences: count }) {
+    const llama = await getLlama({ gpu: false, build: 'never', logLevel: LlamaLogLevel.error, maxThreads: threads })
+    model = await llama.loadModel({ modelPath: path })
+    const context = await model.createContext({ contextSize, threads, sequences: count })
+    sequences = Array.from({ length: count }, () => context.getSequence())
+    return {}
+  },
+
+  /** Greedy, the next prompt taken by whichever sequence is free. */
+  async answer({ prompts, maxNewTokens, stopTokens }) {
+    const started = performance.now()
+    const waiting = prompts.entries()
+    const outputs = []
+    const work = async (one) => {
+      for (const [index, prompt] of waiting) {
+        await one.clearHistory()
+        outputs[index] = []
+        for await (const token of one.evaluate(prompt, { temperature: 0 })) {
+          if (stopTokens.includes(token)) break
+          outputs[index].push(token)
+          if (outputs[index].length === maxNewTokens) break
+        }
+      }
+    }
+    await Promise.all(sequences.map(work))
+    return { outputs, seconds: (performance.now() - started) / 1000, peakBytes: peakBytes() }
+  },
+
+  /** One sequence: tokens/s of its prompt, and of tokens after it. */
+  async speed({ prompt, newTokens }) {
+    const [one] = sequences
+    await one.clearHistory()
+    const started = performance.now()
+    let first
+    let count = 0
+    // Whatever ends a turn is a token like others here.
+    for await (const _ of one.evaluate(prompt, { temperature: 0, yieldEogToken: true })) {
+      first ??= performance.now()
+      if (count++ === newTokens) break
+    }
+    const [prefill, decode] = [(first - started) / 1000, (performance.now() - first) / 1000]
+    return { prefill: prompt.length / prefill, decode: (count - 1) / decode, peakBytes: peakBytes() }
   },
 
   /** Ids of plain texts, without added ones. */
@@ -56,6 +103,10 @@ const commands = {
     }
     return { scores }
   },
+}
+
+function peakBytes() {
+  return Number(/^VmHWM:\s+(\d+) kB$/m.exec(readFileSync('/proc/self/status', 'utf8'))[1]) * 1024
 }
 
 async function likeliest(tokens) {

@@ -4,10 +4,12 @@
 #include <ATen/ops/linear.h>
 #include <ATen/ops/ones.h>
 
+#include <atomic>
 #include <chrono>
 #include <fstream>
 #include <string>
 
+#include "kernels/parallel.h"
 #include "model/abort.h"
 #include "model/error.h"
 
@@ -53,6 +55,33 @@ double teraflops(c10::Device device, c10::ScalarType dtype) {
     elapsed = Clock::now() - start;
   } while (elapsed.count() < 0.05);
   return 2.0 * static_cast<double>(rows * width * width * products) / elapsed.count() / 1e12;
+}
+
+double readBandwidth() {
+  using Clock = std::chrono::steady_clock;
+  // Several times what the caches hold.
+  constexpr int64_t words = int64_t{64} << 20;
+  const at::Tensor memory = at::ones({words}, at::kDouble);
+  const double* values = memory.const_data_ptr<double>();
+  double best = 0;
+  for (int round = 0; round < 6; ++round) {
+    checkAbort();
+    std::atomic<double> total{0};
+    const auto start = Clock::now();
+    parallelRows(words, [&](int64_t begin, int64_t end) {
+      double sums[8] = {};
+      for (int64_t i = begin; i + 8 <= end; i += 8) {
+        for (int64_t lane = 0; lane < 8; ++lane) sums[lane] += values[i + lane];
+      }
+      double sum = 0;
+      for (const double lane : sums) sum += lane;
+      total.fetch_add(sum);
+    });
+    const std::chrono::duration<double> elapsed = Clock::now() - start;
+    if (total < 0) throw Error("BT_NATIVE", "sums of ones are below zero");
+    best = std::max(best, static_cast<double>(words) * sizeof(double) / elapsed.count() / 1e9);
+  }
+  return best;
 }
 
 }  // namespace bt

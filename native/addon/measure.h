@@ -20,4 +20,7 @@ MemoryInfo readMemory(c10::Device device, int64_t weights);
 // TFLOP/s of y = x W^T in `dtype`, timed for about 50 ms after one product to warm up. Worker thread; abortable.
 double teraflops(c10::Device device, c10::ScalarType dtype);
 
+// GB/s at which all threads read 512 MB: the best of six rounds. Worker thread; abortable.
+double readBandwidth();
+
 }  // namespace bt

@@ -11,6 +11,7 @@ std::vector<napi_property_descriptor> RuntimeObject::methods() {
           property("exportTensor", asyncMethod<RuntimeObject, &RuntimeObject::exportTensor>),
           property("memory", asyncMethod<RuntimeObject, &RuntimeObject::memory>),
           property("measureGemm", asyncMethod<RuntimeObject, &RuntimeObject::measureGemm>),
+          property("measureBandwidth", asyncMethod<RuntimeObject, &RuntimeObject::measureBandwidth>),
           property("abort", syncMethod<RuntimeObject, &RuntimeObject::abort>),
           property("close", asyncMethod<RuntimeObject, &RuntimeObject::close>)};
 }
@@ -63,6 +64,10 @@ Napi::Value RuntimeObject::measureGemm(const Napi::CallbackInfo& info) {
   return session.call(
       info.Env(), [&session, dtype] { return teraflops(session.device(), dtype); },
       [](Napi::Env env, double value) { return Napi::Number::New(env, value); });
+}
+
+Napi::Value RuntimeObject::measureBandwidth(const Napi::CallbackInfo& info) {
+  return open().call(info.Env(), readBandwidth, [](Napi::Env env, double value) { return Napi::Number::New(env, value); });
 }
 
 Napi::Value RuntimeObject::abort(const Napi::CallbackInfo& info) {

@@ -21,6 +21,7 @@ class RuntimeObject : public Handle {
   Napi::Value exportTensor(const Napi::CallbackInfo& info);
   Napi::Value memory(const Napi::CallbackInfo& info);
   Napi::Value measureGemm(const Napi::CallbackInfo& info);
+  Napi::Value measureBandwidth(const Napi::CallbackInfo& info);
   Napi::Value abort(const Napi::CallbackInfo& info);
   Napi::Value close(const Napi::CallbackInfo& info);
 };
