@@ -67,7 +67,8 @@ Napi::Value RuntimeObject::measureGemm(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value RuntimeObject::measureBandwidth(const Napi::CallbackInfo& info) {
-  return open().call(info.Env(), readBandwidth, [](Napi::Env env, double value) { return Napi::Number::New(env, value); });
+  return open().call(info.Env(), readBandwidth,
+                     [](Napi::Env env, double value) { return Napi::Number::New(env, value); });
 }
 
 Napi::Value RuntimeObject::abort(const Napi::CallbackInfo& info) {

@@ -141,9 +141,9 @@ using Wide = std::conditional_t<std::is_same_v<T, float>, float, uint16_t>;
 // Asked here, where no instruction is one that the processor may lack.
 template <typename T>
 bool wideServes(int64_t headDim) {
-  static const bool serves =
-      __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
-      __builtin_cpu_supports("avx512vl") && (std::is_same_v<T, float> || __builtin_cpu_supports("avx512bf16"));
+  static const bool serves = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                             __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
+                             (std::is_same_v<T, float> || __builtin_cpu_supports("avx512bf16"));
   return serves && headDim % 16 == 0 && headDim <= 256;
 }
 
@@ -275,10 +275,10 @@ void cachedAttentionNaive(const CacheShape& shape, const std::vector<CacheSpan>&
   }
 }
 
-#define BT_INSTANTIATE(T)                                                                                           \
+#define BT_INSTANTIATE(T)                                                                                            \
   template void fillCache<T>(const CacheShape&, const std::vector<CacheSpan>&, const T*, const float*, const float*, \
-                             T*, T*);                                                                               \
-  template void cachedAttention<T>(const CacheShape&, const std::vector<CacheSpan>&, const T*, const T*, T*);       \
+                             T*, T*);                                                                                \
+  template void cachedAttention<T>(const CacheShape&, const std::vector<CacheSpan>&, const T*, const T*, T*);        \
   template void cachedAttentionNaive<T>(const CacheShape&, const std::vector<CacheSpan>&, const T*, const T*, T*);
 BT_INSTANTIATE(float)
 BT_INSTANTIATE(Bf16)

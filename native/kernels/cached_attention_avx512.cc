@@ -60,8 +60,8 @@ void valueTile(int64_t blocks, int64_t headDim, const T* p, int64_t width, const
 template <typename T>
 using ScoreTile = void (*)(int64_t, const T* const*, const T* const*, float*, int64_t);
 template <typename T, int rows>
-constexpr ScoreTile<T> scoreTilesOf[tileBlocks] = {scoreTile<T, rows, 1>, scoreTile<T, rows, 2>,
-                                                   scoreTile<T, rows, 3>, scoreTile<T, rows, 4>};
+constexpr ScoreTile<T> scoreTilesOf[tileBlocks] = {scoreTile<T, rows, 1>, scoreTile<T, rows, 2>, scoreTile<T, rows, 3>,
+                                                   scoreTile<T, rows, 4>};
 template <typename T>
 constexpr const ScoreTile<T>* scoreTiles[cachedRows] = {scoreTilesOf<T, 1>, scoreTilesOf<T, 2>, scoreTilesOf<T, 3>,
                                                         scoreTilesOf<T, 4>, scoreTilesOf<T, 5>, scoreTilesOf<T, 6>};
@@ -69,8 +69,8 @@ constexpr const ScoreTile<T>* scoreTiles[cachedRows] = {scoreTilesOf<T, 1>, scor
 template <typename T>
 using ValueTile = void (*)(int64_t, int64_t, const T*, int64_t, const T* const*, int64_t, float*);
 template <typename T, int rows>
-constexpr ValueTile<T> valueTilesOf[tileVectors] = {valueTile<T, rows, 1>, valueTile<T, rows, 2>,
-                                                    valueTile<T, rows, 3>, valueTile<T, rows, 4>};
+constexpr ValueTile<T> valueTilesOf[tileVectors] = {valueTile<T, rows, 1>, valueTile<T, rows, 2>, valueTile<T, rows, 3>,
+                                                    valueTile<T, rows, 4>};
 template <typename T>
 constexpr const ValueTile<T>* valueTiles[cachedRows] = {valueTilesOf<T, 1>, valueTilesOf<T, 2>, valueTilesOf<T, 3>,
                                                         valueTilesOf<T, 4>, valueTilesOf<T, 5>, valueTilesOf<T, 6>};
@@ -130,8 +130,8 @@ void attendCached(const CachedQueries<T>& queries, const T* cache, int64_t strid
   float totals[cachedRows];
   const int64_t offset = queries.firstBlock * block;
   for (int64_t r = 0; r < rows; ++r) {
-    totals[r] = softmaxRow(p + r * width, scores + r * width, width, queries.begin[r] - offset,
-                           queries.end[r] - offset, scale);
+    totals[r] =
+        softmaxRow(p + r * width, scores + r * width, width, queries.begin[r] - offset, queries.end[r] - offset, scale);
   }
   alignas(64) float sums[cachedRows * widestHead];
   for (int64_t column = 0; column < d; column += tileVectors * block) {
@@ -146,8 +146,8 @@ void attendCached(const CachedQueries<T>& queries, const T* cache, int64_t strid
   }
 }
 
-#define BT_INSTANTIATE(T)                                                                                     \
-  template int64_t cachedScratchBytes<T>(int64_t);                                                            \
+#define BT_INSTANTIATE(T)                          \
+  template int64_t cachedScratchBytes<T>(int64_t); \
   template void attendCached<T>(const CachedQueries<T>&, const T*, int64_t, const int32_t*, void*);
 BT_INSTANTIATE(float)
 BT_INSTANTIATE(uint16_t)

@@ -1,5 +1,5 @@
-// Attention of a few queries over cached blocks with AVX-512, for cached_attention.cc. As attention_avx512.h, this keeps
-// to C and intrinsics: the .cc is compiled for a processor that this may not be.
+// Attention of a few queries over cached blocks with AVX-512, for cached_attention.cc. As attention_avx512.h, this
+// keeps to C and intrinsics: the .cc is compiled for a processor that this may not be.
 #pragma once
 #include <stdint.h>
 
@@ -13,9 +13,9 @@ template <typename T>
 struct CachedQueries {
   int64_t rows;  // 1 .. cachedRows
   int64_t headDim;
-  int64_t firstBlock, blocks;     // blocks [firstBlock, firstBlock + blocks) hold every key that is seen
-  const T* head[cachedRows];      // queries, (headDim) each
-  T* out[cachedRows];             // (headDim) each
+  int64_t firstBlock, blocks;                  // blocks [firstBlock, firstBlock + blocks) hold every key that is seen
+  const T* head[cachedRows];                   // queries, (headDim) each
+  T* out[cachedRows];                          // (headDim) each
   int64_t begin[cachedRows], end[cachedRows];  // keys [begin, end) that each sees
 };
 
@@ -24,7 +24,6 @@ struct CachedQueries {
 template <typename T>
 int64_t cachedScratchBytes(int64_t blocks);
 template <typename T>
-void attendCached(const CachedQueries<T>& queries, const T* cache, int64_t stride, const int32_t* table,
-                  void* scratch);
+void attendCached(const CachedQueries<T>& queries, const T* cache, int64_t stride, const int32_t* table, void* scratch);
 
 }  // namespace bt::avx512

@@ -1,6 +1,6 @@
-// Holds the loops of generation to their plain versions, and to what the engine promises: what a row gets has the same bits
-// whatever stands beside it, however its tokens are cut into passes, and with any number of threads.
-// Usage: generation_test [--quick]    --quick: fewer shapes, for sanitized builds
+// Holds the loops of generation to their plain versions, and to what the engine promises: what a row gets has the same
+// bits whatever stands beside it, however its tokens are cut into passes, and with any number of threads. Usage:
+// generation_test [--quick]    --quick: fewer shapes, for sanitized builds
 #include "kernels/cached_attention.h"
 #include "kernels/log_sum_exp.h"
 #include "kernels/residual_norm.h"
@@ -31,7 +31,9 @@ struct Cached {
   Rotation rotation;
 
   Cached(CacheShape given, std::vector<int64_t> tokens)
-      : shape(given), lengths(std::move(tokens)), rotation(*std::max_element(lengths.begin(), lengths.end()), given.headDim) {
+      : shape(given),
+        lengths(std::move(tokens)),
+        rotation(*std::max_element(lengths.begin(), lengths.end()), given.headDim) {
     int64_t blocks = 0, total = 0;
     for (const int64_t length : lengths) blocks += (length + cacheBlock - 1) / cacheBlock, total += length;
     shape.stride = shape.blockElements() + 32;
@@ -77,7 +79,8 @@ struct Cached {
       }
       if (spans.empty()) return all;
       Output<T> q(rows * row), out(rows * row);
-      fillCache(shape, spans, inputs.data(), rotation.cos.data(), rotation.sin.data(), static_cast<T*>(q), memory.data());
+      fillCache(shape, spans, inputs.data(), rotation.cos.data(), rotation.sin.data(), static_cast<T*>(q),
+                memory.data());
       (plain ? cachedAttentionNaive<T> : cachedAttention<T>)(shape, spans, static_cast<T*>(q), memory.data(), out);
       const std::vector<T> values = out.values();
       for (size_t i = 0; i < spans.size(); ++i) {
@@ -103,7 +106,8 @@ void testCachedOf() {
     const std::vector<size_t> every = {0, 1, 2, 3};
     const std::vector<T> found = in.attend(every, longest);
     near.near(found, in.attend(every, longest, true), value, name);
-    for (const int64_t atOnce : {1, 5, 16}) passes.same(in.attend(every, atOnce), found, name + text(", %ld at once", atOnce));
+    for (const int64_t atOnce : {1, 5, 16})
+      passes.same(in.attend(every, atOnce), found, name + text(", %ld at once", atOnce));
     sameForAnyThreads(threads, name, [&] { return in.attend(every, longest); });
     for (const size_t s : every) {
       const int64_t row = in.shape.heads * headDim, begin = in.start(s) * row, end = begin + in.lengths[s] * row;
@@ -146,7 +150,8 @@ void testLogSumExp() {
     std::vector<float> x = normal<float>(count);
     for (float& value : x) value = value * 9 + 20;
     const double found = logSumExp(x.data(), count), expected = logSumExpNaive(x.data(), count);
-    near.require(std::abs(found - expected) < 2e-6 * std::abs(expected), text("%ld: %g, not %g", count, found, expected));
+    near.require(std::abs(found - expected) < 2e-6 * std::abs(expected),
+                 text("%ld: %g, not %g", count, found, expected));
     if (count > 1) {
       x[count / 2] = -infinity;
       ends.require(std::isfinite(logSumExp(x.data(), count)), "one that is banned breaks it");

@@ -31,7 +31,7 @@ template <typename Work>
 void parallelTasks(int64_t tasks, Work work) {
   std::exception_ptr failure;
   std::mutex mutex;
-#pragma omp parallel for schedule(dynamic, 1)
+#pragma omp parallel for schedule(dynamic, 1) if (tasks > 1)
   for (int64_t i = 0; i < tasks; ++i) {
     try {
       work(i);

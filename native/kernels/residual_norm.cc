@@ -78,9 +78,9 @@ void addColumns(T* y, const float* delta, int64_t rows, int64_t width, int64_t f
   parallelRows(rows, [=](int64_t b, int64_t e) { addRange(y, delta, b, e, width, from, count); });
 }
 
-#define BT_INSTANTIATE(T)                                                                                     \
-  template void residualNorm<T>(float*, const float*, const float*, T*, int64_t, int64_t, float);             \
-  template void residualNormNaive<T>(float*, const float*, const float*, T*, int64_t, int64_t, float);        \
+#define BT_INSTANTIATE(T)                                                                              \
+  template void residualNorm<T>(float*, const float*, const float*, T*, int64_t, int64_t, float);      \
+  template void residualNormNaive<T>(float*, const float*, const float*, T*, int64_t, int64_t, float); \
   template void addColumns<T>(T*, const float*, int64_t, int64_t, int64_t, int64_t);
 BT_INSTANTIATE(float)
 BT_INSTANTIATE(Bf16)

@@ -28,9 +28,9 @@ class Model {
   Model(const ModelConfig& config, const std::vector<std::string>& files, const std::vector<TensorEntry>& tensors,
         at::ScalarType dtype, at::Device device, bool lazy = false);
 
-  // Checks every table entry against its file, and reads, expands and converts each weight to `dtype`; nothing when that
-  // is done. Whoever takes the tensors below calls it first: generation on a CPU has weights of its own.
-  // Throws BT_TENSOR_MISSING, BT_TENSOR_SHAPE, BT_TENSOR_OUT_OF_RANGE, BT_IO. Worker thread only.
+  // Checks every table entry against its file, and reads, expands and converts each weight to `dtype`; nothing when
+  // that is done. Whoever takes the tensors below calls it first: generation on a CPU has weights of its own. Throws
+  // BT_TENSOR_MISSING, BT_TENSOR_SHAPE, BT_TENSOR_OUT_OF_RANGE, BT_IO. Worker thread only.
   void load();
 
   const ModelConfig& config() const { return config_; }

@@ -1,5 +1,5 @@
-// Sampling by ATen's operators, on any device and in any type: a stretch of cache for each sequence, and the adapter as it
-// is at the time of a pass. On a CPU a row's last bits depend on its neighbours.
+// Sampling by ATen's operators, on any device and in any type: a stretch of cache for each sequence, and the adapter as
+// it is at the time of a pass. On a CPU a row's last bits depend on its neighbours.
 #pragma once
 #include <ATen/core/Tensor.h>
 

@@ -31,9 +31,9 @@ int64_t available() {
 int64_t freeMemory() {
   int64_t free = available();
   // As a container sees its own group, of either version.
-  for (const auto& [limit, used] : {std::pair{"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"},
-                                    std::pair{"/sys/fs/cgroup/memory/memory.limit_in_bytes",
-                                              "/sys/fs/cgroup/memory/memory.usage_in_bytes"}}) {
+  for (const auto& [limit, used] :
+       {std::pair{"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"},
+        std::pair{"/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"}}) {
     const std::optional<int64_t> most = numberIn(limit), now = numberIn(used);
     if (most && now) free = std::min(free, std::max<int64_t>(0, *most - *now));
   }

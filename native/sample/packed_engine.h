@@ -1,5 +1,5 @@
-// Generation on a CPU: packed weights, keys and values in blocks, and loops of which none gives a row other bits for what
-// stands beside it. Tokens that sequences begin with in common are computed once.
+// Generation on a CPU: packed weights, keys and values in blocks, and loops of which none gives a row other bits for
+// what stands beside it. Tokens that sequences begin with in common are computed once.
 #pragma once
 #include <memory>
 #include <vector>

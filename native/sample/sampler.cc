@@ -45,8 +45,8 @@ template <typename T>
 std::unique_ptr<SamplerEngine> packed(const std::shared_ptr<Model>& model, const Lora* lora,
                                       const SamplerOptions& options) {
   const WeightOptions weights{kindOf(*model, options.weights), options.keepAdapter};
-  return std::make_unique<PackedEngine<T>>(
-      model, lora, PackedEngineOptions{weights, cacheBytes<T>(model->config(), options)});
+  return std::make_unique<PackedEngine<T>>(model, lora,
+                                           PackedEngineOptions{weights, cacheBytes<T>(model->config(), options)});
 }
 
 std::unique_ptr<SamplerEngine> openEngine(const std::shared_ptr<Model>& model, std::shared_ptr<Lora> lora,
@@ -293,8 +293,8 @@ std::vector<float> Sampler::logProbs(const PackedBatch& batch) {
           // Scored tokens whose logits lie within `most` rows.
           size_t end = begin + 1;
           while (end < row.scored.size() && row.scored[end] - row.scored[begin] < most) ++end;
-          const float* logits = engine_->logits(place + row.scored[begin] - 1 - row.first,
-                                                row.scored[end - 1] - row.scored[begin] + 1);
+          const float* logits =
+              engine_->logits(place + row.scored[begin] - 1 - row.first, row.scored[end - 1] - row.scored[begin] + 1);
           std::vector<float> values(end - begin);
           parallelTasks(static_cast<int64_t>(end - begin), [&](int64_t s) {
             const float* at = logits + (row.scored[begin + s] - row.scored[begin]) * vocab;

@@ -51,7 +51,7 @@ struct Finished {
 struct AdvanceResult {
   std::vector<Finished> finished;
   int64_t active = 0, waiting = 0, generated = 0;
-  int64_t computed = 0;            // tokens that went through the model
+  int64_t computed = 0;             // tokens that went through the model
   int64_t proposed = 0, taken = 0;  // by lookup
 };
 

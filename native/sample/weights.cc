@@ -1,9 +1,9 @@
 #include "sample/weights.h"
 
+#include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/from_blob.h>
-#include <ATen/TensorOperators.h>
 
 #include <algorithm>
 #include <optional>
@@ -57,9 +57,8 @@ class Packer {
   std::shared_ptr<const PackedMatrix> tokens(const std::string& name) {
     const WeightKind kind = options_.kind == WeightKind::int4 ? WeightKind::int8 : options_.kind;
     const ModelConfig& config = model_.config();
-    return model_.packed.get(name, kind, [&] {
-      return pack(-1, {{name, config.vocabSize, std::nullopt}}, config.hiddenSize, false, kind);
-    });
+    return model_.packed.get(
+        name, kind, [&] { return pack(-1, {{name, config.vocabSize, std::nullopt}}, config.hiddenSize, false, kind); });
   }
 
   std::vector<ApartPair> apart(int64_t layer, const std::vector<Part>& parts) {

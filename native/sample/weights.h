@@ -1,5 +1,5 @@
-// A model's weights as generation on a CPU multiplies them: read from the model's files, with an adapter added where one
-// is merged, and packed, weight by weight.
+// A model's weights as generation on a CPU multiplies them: read from the model's files, with an adapter added where
+// one is merged, and packed, weight by weight.
 #pragma once
 #include <array>
 #include <memory>
@@ -31,14 +31,14 @@ struct GenerationLayer {
 
 class GenerationWeights {
  public:
-  // lora may be null; its matrices are taken as they are now. In FP32 the update is added to the weight as it lies in its
-  // file, and the sum is rounded once. Q8_0 and Q4_0 blocks become int8 and int4 as they are where nothing is added.
-  // Embedding and head are at least int8.
-  // Throws as Model::load(); BT_TENSOR_RANGE for what `kind` cannot hold; BT_OUT_OF_MEMORY. Worker thread only.
+  // lora may be null; its matrices are taken as they are now. In FP32 the update is added to the weight as it lies in
+  // its file, and the sum is rounded once. Q8_0 and Q4_0 blocks become int8 and int4 as they are where nothing is
+  // added. Embedding and head are at least int8. Throws as Model::load(); BT_TENSOR_RANGE for what `kind` cannot hold;
+  // BT_OUT_OF_MEMORY. Worker thread only.
   GenerationWeights(Model& model, const Lora* lora, const WeightOptions& options);
 
   std::vector<GenerationLayer> layers;
-  std::vector<float> finalNorm;                       // [hidden]
+  std::vector<float> finalNorm;                         // [hidden]
   std::shared_ptr<const PackedMatrix> embedding, head;  // the same where they are tied
 };
 

@@ -1,5 +1,8 @@
 // The engine that generation has on CPUs: a row's tokens and their log-probabilities have the same bits whatever stands
 // beside it and however it is computed, for every family, type and way of holding weights.
+import { mkdtempSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type {
   AdvanceResult,
@@ -10,6 +13,7 @@ import type {
   Runtime,
   SamplerOptions,
   SamplerPrompt,
+  TensorEntry,
 } from '../../src/native/runtime.js'
 import { openRuntime } from '../../src/native/runtime.js'
 import { tinyConfig, tinyLora, tinyModel, tinySampler, xorshift } from './tiny.js'
@@ -262,6 +266,52 @@ test('weights of few bits score like those that they stand for', async () => {
   expect(apart(four)).toBeLessThan(0.3)
   await model.close()
 })
+
+test.each([
+  ['Q8_0', 'int8', 0.03],
+  ['Q4_0', 'int4', 0.03],
+] as const)(
+  '%s blocks of a file, in interleaved rotary order too, are taken as they are',
+  async (type, weights, near) => {
+    const plain = tinyModel({ ...tinyConfig, ...wide })
+    const bytes: Uint8Array[] = []
+    let offset = 0
+    const tensors: TensorEntry[] = []
+    for (const tensor of plain.tensors) {
+      const [, projection] = /self_attn.([qk])_proj.weight$/.exec(tensor.name) ?? []
+      const interleavedHeads = projection && (projection === 'q' ? wide.heads : wide.kvHeads)
+      const stored = tensor.shape.length === 2 ? type : 'F32'
+      const data = await two.exportTensor({
+        path: plain.files[0]!,
+        tensor,
+        type: stored,
+        interleavedHeads: interleavedHeads || undefined,
+      })
+      tensors.push({
+        ...tensor,
+        type: stored,
+        offset,
+        byteLength: data.length,
+        interleavedHeads: interleavedHeads || undefined,
+      })
+      bytes.push(data)
+      offset += data.length
+    }
+    const path = join(mkdtempSync(join(tmpdir(), 'bt-blocks-')), 'weights.bin')
+    writeFileSync(path, Buffer.concat(bytes))
+    const model = await two.loadModel({ ...plain, files: [path], tensors, lazy: true })
+    const tokens = Int32Array.from({ length: 40 }, (_, i) => (i * i + 3 * i) % 64)
+    const scored = Int32Array.from({ length: 39 }, (_, i) => i + 1)
+    const batch = { tokens, cuSeqlens: Int32Array.of(0, 40), scored, rows: Int32Array.of(0) }
+    const score = async (chosen: 'model' | 'int8' | 'int4') =>
+      (await model.createSampler({ ...tinySampler, weights: chosen })).logProbs(batch)
+    const [found, expected] = [await score(weights), await score('model')]
+    // Only the inputs are rounded: with other bits for the weights it would be several times as far.
+    const apart = found.reduce((sum, value, at) => sum + Math.abs(value - expected[at]!), 0) / found.length
+    expect(apart).toBeLessThan(near)
+    await model.close()
+  },
+)
 
 test('quantized weights are refused where ATen computes', async () => {
   const half = await two.loadModel({ ...tinyModel(), dtype: 'float16' })
