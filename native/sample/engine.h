@@ -11,6 +11,7 @@ struct CachedSequence {
   std::vector<int32_t> tokens;  // prompt and output so far
   int64_t length = 0;           // of those, how many have keys and values in the cache
   std::vector<int32_t> blocks;  // the engine's: where
+  int64_t ready = 0;            // the engine's: of `length`, how many are computed; others will be in the next pass
 };
 
 // One sequence's share of a pass: its tokens from `length` on, then proposed ones. Asked for are the logits after the

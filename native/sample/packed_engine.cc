@@ -20,6 +20,12 @@ std::vector<T> narrowed(const std::vector<float>& values) {
   return result;
 }
 
+// Rows between two attentions that a thread takes at a time: their activations stay in its second-level cache, and
+// their weights in the third. With fewer than the least for each thread, threads share the columns of each product.
+constexpr int64_t leastChunk = 48, mostChunk = 96;
+// Rows that are computed at once where one thread computes them, or few are there.
+constexpr int64_t mostAtOnce = 96;
+
 int64_t blocksFor(int64_t tokens) { return (tokens + cacheBlock - 1) / cacheBlock; }
 
 int64_t commonLength(const std::vector<int32_t>& a, const std::vector<int32_t>& b, int64_t most) {
@@ -37,8 +43,11 @@ struct PackedEngine<T>::Pass {
   std::vector<int64_t> asked;       // rows whose logits are wanted
   std::vector<int64_t> firstAsked;  // of each span, the first such token
   const float *cos = nullptr, *sin = nullptr;
-  float* x = nullptr;            // (rows, hidden)
-  const float* delta = nullptr;  // (rows, hidden), still to be added to x
+  float* x = nullptr;     // (rows, hidden)
+  T* qkv = nullptr;       // (rows, q + 2 kv)
+  T* queries = nullptr;   // (rows, q)
+  T* attended = nullptr;  // (rows, q)
+  T* hidden = nullptr;    // (rows asked for, hidden), what the head multiplies
 };
 
 template <typename T>
@@ -71,7 +80,7 @@ bool PackedEngine<T>::open(CachedSequence& sequence, int64_t longest, int64_t mo
   int64_t shared = 0;
   const auto consider = [&](const CachedSequence& other) {
     const int64_t common = commonLength(sequence.tokens, other.tokens, mostShared);
-    const int64_t use = std::max(std::min(common, other.length), common / cacheBlock * cacheBlock);
+    const int64_t use = std::max(std::min(common, other.ready), common / cacheBlock * cacheBlock);
     if (use > shared) {
       shared = use;
       donor = &other;
@@ -81,6 +90,7 @@ bool PackedEngine<T>::open(CachedSequence& sequence, int64_t longest, int64_t mo
   if (!last_.blocks.empty()) consider(last_);
   const int64_t whole = shared / cacheBlock, needed = blocksFor(longest) - whole;
   // References first: the donor may be the one that has to make room.
+  const int64_t ready = donor != nullptr ? std::min(shared, donor->ready) : 0;
   std::vector<int32_t> blocks;
   for (int64_t i = 0; i < whole; ++i) blocks.push_back(donor->blocks[i]);
   for (const int32_t block : blocks) pool_.share(block);
@@ -96,6 +106,7 @@ bool PackedEngine<T>::open(CachedSequence& sequence, int64_t longest, int64_t mo
   if (shared % cacheBlock != 0) pool_.copy(donor->blocks[whole], blocks[whole]);
   sequence.blocks = std::move(blocks);
   sequence.length = shared;
+  sequence.ready = std::min(shared, ready);
   open_.push_back(&sequence);
   return true;
 }
@@ -136,11 +147,11 @@ void PackedEngine<T>::embed(const std::vector<int32_t>& tokens, float* x) {
 template <typename T>
 template <typename Y>
 void PackedEngine<T>::product(const PackedMatrix& matrix, const std::vector<ApartPair>& pairs, const T* x, int64_t rows,
-                              Y* y) {
+                              Y* y, Scratch& scratch) {
   linear(matrix.weight(), x, rows, y);
   for (const ApartPair& pair : pairs) {
     const int64_t rank = pair.a->weight().out, count = pair.b->weight().out;
-    float* inner = wide_.get(rows * (rank + count));
+    float* inner = scratch.adapter.get(rows * (rank + count));
     linear(pair.a->weight(), x, rows, inner);
     linear(pair.b->weight(), inner, rows, inner + rows * rank);
     addColumns(y, inner + rows * rank, rows, matrix.weight().out, pair.from, count);
@@ -148,53 +159,79 @@ void PackedEngine<T>::product(const PackedMatrix& matrix, const std::vector<Apar
 }
 
 template <typename T>
-void PackedEngine<T>::layer(int64_t index, Pass& pass) {
-  const GenerationLayer& weights = weights_.layers[index];
-  const int64_t hidden = config_.hiddenSize, inner = config_.intermediateSize, q = config_.qSize();
-  const int64_t qkvWidth = q + 2 * config_.kvSize();
-  const auto eps = static_cast<float>(config_.rmsNormEps);
-  T* normed = normed_.get(pass.rows * hidden);
-  residualNorm(pass.x, pass.delta, weights.inputNorm.data(), normed, pass.rows, hidden, eps);
-  T* qkv = qkv_.get(pass.rows * qkvWidth);
-  product(*weights.qkv, weights.qkvPairs, normed, pass.rows, qkv);
-  if (config_.qkNorm) {
-    const int32_t ends[2] = {0, static_cast<int32_t>(pass.rows)};
-    const AttentionShape heads{config_.heads, config_.kvHeads, config_.headDim, 0, ends, 1};
-    T* there = qkvNormed_.get(pass.rows * qkvWidth);
-    headNormForward(heads, there, inverse_.get(pass.rows * (config_.heads + config_.kvHeads)), qkv,
-                    qNorms_[index].data(), kNorms_[index].data(), eps);
-    qkv = there;
+template <typename Work>
+void PackedEngine<T>::eachChunk(int64_t rows, Work work) {
+  const int64_t threads = std::max(omp_get_max_threads(), 1);
+  scratch_.resize(static_cast<size_t>(std::max<int64_t>(threads, static_cast<int64_t>(scratch_.size()))));
+  if (rows < threads * leastChunk || threads == 1) {
+    for (int64_t begin = 0; begin < rows; begin += mostAtOnce)
+      work(begin, std::min(begin + mostAtOnce, rows), scratch_[0]);
+    return;
   }
+  const int64_t chunks = threads * ((rows + threads * mostChunk - 1) / (threads * mostChunk));
+  parallelTasks(chunks, [&](int64_t i) {
+    work(rows * i / chunks, rows * (i + 1) / chunks, scratch_[static_cast<size_t>(omp_get_thread_num())]);
+  });
+}
+
+// From the residual stream, with what the layer before still adds to it, to queries, keys and values.
+template <typename T>
+void PackedEngine<T>::projectRows(int64_t index, Pass& pass, int64_t begin, int64_t end, const float* delta,
+                                  Scratch& scratch) {
+  const GenerationLayer& weights = weights_.layers[index];
+  const int64_t hidden = config_.hiddenSize, rows = end - begin, width = config_.qSize() + 2 * config_.kvSize();
+  const auto eps = static_cast<float>(config_.rmsNormEps);
+  T* normed = scratch.normed.get(rows * hidden);
+  residualNorm(pass.x + begin * hidden, delta, weights.inputNorm.data(), normed, rows, hidden, eps);
+  T* qkv = pass.qkv + begin * width;
+  if (!config_.qkNorm) return product(*weights.qkv, weights.qkvPairs, normed, rows, qkv, scratch);
+  T* plain = scratch.qkv.get(rows * width);
+  product(*weights.qkv, weights.qkvPairs, normed, rows, plain, scratch);
+  const int32_t ends[2] = {0, static_cast<int32_t>(rows)};
+  const AttentionShape heads{config_.heads, config_.kvHeads, config_.headDim, 0, ends, 1};
+  headNormForward(heads, qkv, scratch.inverse.get(rows * (config_.heads + config_.kvHeads)), plain,
+                  qNorms_[index].data(), kNorms_[index].data(), eps);
+}
+
+// From a layer's attention to the next one's queries, keys and values, or to what the head multiplies.
+template <typename T>
+void PackedEngine<T>::feedRows(int64_t index, Pass& pass, int64_t begin, int64_t end, Scratch& scratch) {
+  const GenerationLayer& weights = weights_.layers[index];
+  const int64_t hidden = config_.hiddenSize, inner = config_.intermediateSize, rows = end - begin;
+  const auto eps = static_cast<float>(config_.rmsNormEps);
+  float *x = pass.x + begin * hidden, *delta = scratch.delta.get(rows * hidden);
+  product(*weights.out, weights.outPairs, pass.attended + begin * config_.qSize(), rows, delta, scratch);
+  T *normed = scratch.normed.get(rows * hidden), *gateUp = scratch.gateUp.get(rows * 2 * inner);
+  residualNorm(x, delta, weights.postNorm.data(), normed, rows, hidden, eps);
+  product(*weights.gateUp, weights.gateUpPairs, normed, rows, gateUp, scratch);
+  T* inside = scratch.inside.get(rows * inner);
+  siluGateForward(inside, gateUp, rows, inner);
+  product(*weights.down, weights.downPairs, inside, rows, delta, scratch);
+  if (index + 1 < config_.layers) return projectRows(index + 1, pass, begin, end, delta, scratch);
+  residualNorm(x, delta, weights_.finalNorm.data(), pass.hidden + begin * hidden, rows, hidden, eps);
+}
+
+template <typename T>
+void PackedEngine<T>::attend(int64_t index, Pass& pass) {
   const bool last = index + 1 == config_.layers;
   if (last) {
     for (size_t i = 0; i < pass.spans.size(); ++i) pass.spans[i].asked = pass.firstAsked[i];
   }
-  T *queries = q_.get(pass.rows * q), *attended = attended_.get(pass.rows * q);
   T* cache = reinterpret_cast<T*>(pool_.memory()) + index * shape_.blockElements();
-  fillCache(shape_, pass.spans, qkv, pass.cos, pass.sin, queries, cache);
-  cachedAttention(shape_, pass.spans, queries, cache, attended);
+  fillCache(shape_, pass.spans, pass.qkv, pass.cos, pass.sin, pass.queries, cache);
+  cachedAttention(shape_, pass.spans, pass.queries, cache, pass.attended);
   if (last) keepAsked(pass);
-
-  float* delta = delta_.get(pass.rows * hidden);
-  product(*weights.out, weights.outPairs, attended, pass.rows, delta);
-  residualNorm(pass.x, delta, weights.postNorm.data(), normed, pass.rows, hidden, eps);
-  T *gateUp = gateUp_.get(pass.rows * 2 * inner), *inside = inside_.get(pass.rows * inner);
-  product(*weights.gateUp, weights.gateUpPairs, normed, pass.rows, gateUp);
-  siluGateForward(inside, gateUp, pass.rows, inner);
-  product(*weights.down, weights.downPairs, inside, pass.rows, delta);
-  pass.delta = delta;
 }
 
 // What follows the last attention is computed for the rows that are asked for: they move to the front.
 template <typename T>
 void PackedEngine<T>::keepAsked(Pass& pass) {
   const int64_t hidden = config_.hiddenSize, q = config_.qSize();
-  T* attended = attended_.get(pass.rows * q);
   for (size_t i = 0; i < pass.asked.size(); ++i) {
     const auto to = static_cast<int64_t>(i), from = pass.asked[i];
     if (to == from) continue;
     std::copy_n(pass.x + from * hidden, hidden, pass.x + to * hidden);
-    std::copy_n(attended + from * q, q, attended + to * q);
+    std::copy_n(pass.attended + from * q, q, pass.attended + to * q);
   }
   pass.rows = static_cast<int64_t>(pass.asked.size());
 }
@@ -220,20 +257,26 @@ void PackedEngine<T>::run(const std::vector<Share>& shares) {
   pass.sin = sin.template const_data_ptr<float>();
   pass.rows = static_cast<int64_t>(tokens.size());
   pass.x = x_.get(pass.rows * config_.hiddenSize);
+  pass.qkv = qkv_.get(pass.rows * (config_.qSize() + 2 * config_.kvSize()));
+  pass.queries = q_.get(pass.rows * config_.qSize());
+  pass.attended = attended_.get(pass.rows * config_.qSize());
+  asked_ = static_cast<int64_t>(pass.asked.size());
+  pass.hidden = hidden_.get(asked_ * config_.hiddenSize);
   embed(tokens, pass.x);
+  eachChunk(pass.rows,
+            [&](int64_t begin, int64_t end, Scratch& scratch) { projectRows(0, pass, begin, end, nullptr, scratch); });
   for (int64_t l = 0; l < config_.layers; ++l) {
     checkAbort();
-    layer(l, pass);
+    attend(l, pass);
+    eachChunk(pass.rows, [&](int64_t begin, int64_t end, Scratch& scratch) { feedRows(l, pass, begin, end, scratch); });
   }
-  asked_ = pass.rows;
-  residualNorm(pass.x, pass.delta, weights_.finalNorm.data(), normed_.get(asked_ * config_.hiddenSize), asked_,
-               config_.hiddenSize, static_cast<float>(config_.rmsNormEps));
+  for (const Share& share : shares) share.sequence->ready = static_cast<int64_t>(share.sequence->tokens.size());
 }
 
 template <typename T>
 float* PackedEngine<T>::logits(int64_t first, int64_t count) {
   float* values = logits_.get(count * config_.vocabSize);
-  linear(weights_.head->weight(), normed_.get(asked_ * config_.hiddenSize) + first * config_.hiddenSize, count, values);
+  linear(weights_.head->weight(), hidden_.get(asked_ * config_.hiddenSize) + first * config_.hiddenSize, count, values);
   return values;
 }
 

@@ -57,12 +57,24 @@ class PackedEngine : public SamplerEngine {
     int64_t size_ = 0;
   };
   struct Pass;
+  // What one thread needs for some rows between two attentions.
+  struct Scratch {
+    Buffer<float> delta, adapter, inverse;
+    Buffer<T> normed, qkv, gateUp, inside;
+  };
 
   void embed(const std::vector<int32_t>& tokens, float* x);
-  void layer(int64_t index, Pass& pass);
+  // Calls work(begin, end, scratch) for all rows: in chunks on all threads, or all at once where they are few, for the
+  // products to share out.
+  template <typename Work>
+  void eachChunk(int64_t rows, Work work);
+  void projectRows(int64_t layer, Pass& pass, int64_t begin, int64_t end, const float* delta, Scratch& scratch);
+  void feedRows(int64_t layer, Pass& pass, int64_t begin, int64_t end, Scratch& scratch);
+  void attend(int64_t layer, Pass& pass);
   void keepAsked(Pass& pass);
   template <typename Y>
-  void product(const PackedMatrix& matrix, const std::vector<ApartPair>& pairs, const T* x, int64_t rows, Y* y);
+  void product(const PackedMatrix& matrix, const std::vector<ApartPair>& pairs, const T* x, int64_t rows, Y* y,
+               Scratch& scratch);
 
   std::shared_ptr<Model> model_;
   const ModelConfig& config_;
@@ -73,9 +85,10 @@ class PackedEngine : public SamplerEngine {
   std::vector<CachedSequence*> open_;
   CachedSequence last_;  // the last one that was closed: what comes next may begin like it
 
-  Buffer<float> x_, delta_, wide_, inverse_, logits_;
-  Buffer<T> normed_, qkv_, qkvNormed_, q_, attended_, gateUp_, inside_;
-  int64_t asked_ = 0;  // rows of the last pass
+  Buffer<float> x_, logits_;
+  Buffer<T> qkv_, q_, attended_, hidden_;
+  std::vector<Scratch> scratch_;  // of each thread
+  int64_t asked_ = 0;             // rows of the last pass
 };
 
 }  // namespace bt

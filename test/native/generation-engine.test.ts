@@ -151,6 +151,17 @@ describe('the cache', () => {
     expect((await write(model, alike, { maxSequences: 4 })).computed).toBe(whole - 3 * 16)
   })
 
+  test('takes the part of a block over from none that is still to be computed', async () => {
+    const common = Array.from({ length: 40 }, (_, at) => (at * at) % 64)
+    const list = [40, 40, 30, 23].map((alike, id) => {
+      const own = [id + 1, 50 - id, 9, id]
+      return { id, tokens: Int32Array.from([...common.slice(0, alike), ...own]), maxNewTokens: 6 }
+    })
+    const expected = []
+    for (const prompt of list) expected.push(...(await write(model, [prompt], { maxSequences: 1 })).rows)
+    expect(bits((await write(model, list, { maxSequences: 4 })).rows)).toEqual(bits(expected))
+  })
+
   test('takes in no more than it has room for, and gives the same rows', async () => {
     const list = prompts(9)
     const expected = bits((await write(model, list, { maxSequences: 9 })).rows)
@@ -192,6 +203,8 @@ describe('the cache', () => {
     const running = sampler.advance(1000)
     two.abort()
     await running.catch((error) => expect(error.code).toBe('BT_ABORTED'))
+    // Where it had not begun, or was done, what waits is written first.
+    await sampler.advance(1000)
     await sampler.add(list)
     const finished = (await sampler.advance(1000)).finished
     expect(bits(finished.toSorted((a, b) => a.id - b.id))).toEqual(expected)
