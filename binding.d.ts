@@ -285,6 +285,10 @@ export interface TrainerState {
   expAvgSq: Float32Array
 }
 
+/**
+ * In transformers' order: bias, penalties, temperature, then top-k, top-p, min-p and typical-p. Greedy takes the likeliest
+ * token after bias and penalties.
+ */
 export interface SamplingOptions {
   /** 0 is greedy. */
   temperature: number
@@ -294,8 +298,18 @@ export interface SamplingOptions {
   topP: number
   /** 0 keeps all. */
   minP: number
+  /** 1, the default, keeps all: those whose surprise is nearest to the entropy, until they have this mass. */
+  typicalP?: number
   /** 1 changes nothing; applies to prompt and output tokens, as in transformers. */
   repetitionPenalty: number
+  /** Taken once off the logit of each token of the output; 0 by default. */
+  presencePenalty?: number
+  /** Taken off the logit of a token as often as it stands in the output; 0 by default. */
+  frequencyPenalty?: number
+  /** No n-gram of so many tokens comes a second time in prompt and output; 0, the default, lets them. */
+  noRepeatNgram?: number
+  /** What is added to the logits of some tokens. */
+  logitBias?: { token: number; bias: number }[]
   seed: number
 }
 
@@ -306,6 +320,16 @@ export interface SamplerOptions extends SamplingOptions {
   maxTokens: number
   /** Tokens that end a sequence. */
   stopTokens: number[]
+  /** Texts that end a sequence as soon as its bytes hold one. */
+  stopTexts?: StopTexts
+}
+
+export interface StopTexts {
+  texts: string[]
+  /** The bytes that each token adds to a text, end to end. */
+  bytes: Uint8Array
+  /** [vocab + 1] where each token's begin in `bytes`, then their number. */
+  tokenStart: Int32Array
 }
 
 export interface SamplerPrompt {
@@ -313,11 +337,13 @@ export interface SamplerPrompt {
   id: number
   tokens: Int32Array
   maxNewTokens: number
+  /** In place of the sampler's. */
+  temperature?: number
 }
 
 export interface Finished {
   id: number
-  /** Generated tokens without the stop token. */
+  /** Generated tokens without the stop token; those that completed a stop text are in it. */
   tokens: Int32Array
   /** Log-probability of each generated token (the stop token's last, if one ended it), under the untempered model. */
   logProbs: Float32Array

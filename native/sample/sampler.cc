@@ -42,6 +42,12 @@ Sampler::Sampler(std::shared_ptr<Model> model, std::shared_ptr<Lora> lora, const
   if (options.maxSequences < 1) throw Error("BT_ARGUMENT", "sampler: maxSequences must be at least 1");
   if (options.maxTokens < 2) throw Error("BT_ARGUMENT", "sampler: maxTokens must be at least 2");
   const ModelConfig& config = model_->config();
+  for (const auto& [token, bias] : options.sampling.logitBias) {
+    if (token >= config.vocabSize) {
+      throw Error("BT_ARGUMENT",
+                  "sampler: logitBias names token " + std::to_string(token) + ", outside the vocabulary");
+    }
+  }
   const auto cacheOptions = at::TensorOptions().dtype(model_->dtype()).device(model_->device());
   for (int64_t l = 0; l < config.layers; ++l) {
     keys_.push_back(
@@ -123,12 +129,13 @@ void Sampler::take(std::vector<Running>& rows, const at::Tensor& logits, Advance
   parallelTasks(static_cast<int64_t>(rows.size()), [&](int64_t i) {
     const Running& row = rows[i];
     std::vector<int32_t> seen;
-    if (options_.sampling.repetitionPenalty != 1) {
+    if (needsHistory(options_.sampling)) {
       seen = row.prompt.tokens;
       seen.insert(seen.end(), row.output.begin(), row.output.end());
     }
     const auto produced = static_cast<int64_t>(row.output.size());
-    choices[i] = choose(values + i * vocab, vocab, options_.sampling, seen, row.prompt.id, produced);
+    choices[i] =
+        choose(values + i * vocab, vocab, options_.sampling, seen, row.prompt.id, produced, row.prompt.temperature);
   });
   std::vector<Running> still;
   for (size_t i = 0; i < rows.size(); ++i) {
@@ -143,7 +150,7 @@ void Sampler::take(std::vector<Running>& rows, const at::Tensor& logits, Advance
     const bool stopped =
         std::find(options_.stopTokens.begin(), options_.stopTokens.end(), choice.token) != options_.stopTokens.end();
     if (!stopped) row.output.push_back(choice.token);
-    if (stopped) {
+    if (stopped || completesStop(options_.stopTexts, row.output)) {
       finish(std::move(row), Finish::stop, result);
     } else if (static_cast<int64_t>(row.output.size()) == row.prompt.maxNewTokens) {
       finish(std::move(row), Finish::length, result);

@@ -5,11 +5,13 @@
 
 #include <deque>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "model/lora.h"
 #include "model/model.h"
 #include "sample/choose.h"
+#include "sample/stop.h"
 
 namespace bt {
 
@@ -18,23 +20,25 @@ struct SamplerOptions {
   int64_t maxSequences = 1;         // cache slots
   int64_t maxTokens = 0;            // longest prompt plus output
   std::vector<int32_t> stopTokens;  // end a sequence
+  StopTexts stopTexts;              // end it as well, and stay in it
 };
 
 struct SamplerPrompt {
   int64_t id = 0;
   std::vector<int32_t> tokens;
   int64_t maxNewTokens = 0;
+  std::optional<double> temperature;  // in place of the sampler's
 };
 
 enum class Finish {
-  stop,      // a stop token
+  stop,      // a stop token or text
   length,    // maxNewTokens
   notFinite  // the logits became NaN or infinite, so that nothing more can be chosen
 };
 
 struct Finished {
   int64_t id = 0;
-  std::vector<int32_t> tokens;  // without the stop token
+  std::vector<int32_t> tokens;  // without the stop token, with those of a stop text
   std::vector<float> logProbs;  // of each, and of the stop token last where one ended it; untempered, nats
   Finish reason = Finish::length;
 };
