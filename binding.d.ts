@@ -290,6 +290,10 @@ export interface TrainerState {
   expAvgSq: Float32Array
 }
 
+/**
+ * In transformers' order: bias, penalties, temperature, then top-k, top-p, min-p and typical-p. Greedy takes the likeliest
+ * token after bias and penalties.
+ */
 export interface SamplingOptions {
   /** 0 is greedy. */
   temperature: number
@@ -299,8 +303,18 @@ export interface SamplingOptions {
   topP: number
   /** 0 keeps all. */
   minP: number
+  /** 1, the default, keeps all: those whose surprise is nearest to the entropy, until they have this mass. */
+  typicalP?: number
   /** 1 changes nothing; applies to prompt and output tokens, as in transformers. */
   repetitionPenalty: number
+  /** Taken once off the logit of each token of the output; 0 by default. */
+  presencePenalty?: number
+  /** Taken off the logit of a token as often as it stands in the output; 0 by default. */
+  frequencyPenalty?: number
+  /** No n-gram of so many tokens comes a second time in prompt and output; 0, the default, lets them. */
+  noRepeatNgram?: number
+  /** What is added to the logits of some tokens. */
+  logitBias?: { token: number; bias: number }[]
   seed: number
 }
 
@@ -311,6 +325,8 @@ export interface SamplerOptions extends SamplingOptions {
   maxTokens: number
   /** Tokens that end a sequence. */
   stopTokens: number[]
+  /** Texts that end a sequence as soon as its bytes hold one. */
+  stopTexts?: StopTexts
   /**
    * 'auto' is the engine made for CPUs where the model is on one in FP32 or BF16: a row's tokens have the same bits alone
    * and in any batch. 'aten', and 'auto' elsewhere, uses ATen's operators, on any device.
@@ -338,16 +354,26 @@ export interface SamplerOptions extends SamplingOptions {
   lookup?: number
 }
 
+export interface StopTexts {
+  texts: string[]
+  /** The bytes that each token adds to a text, end to end. */
+  bytes: Uint8Array
+  /** [vocab + 1] where each token's begin in `bytes`, then their number. */
+  tokenStart: Int32Array
+}
+
 export interface SamplerPrompt {
   /** Row id: its randomness is a function of (seed, id, position) alone. */
   id: number
   tokens: Int32Array
   maxNewTokens: number
+  /** In place of the sampler's. */
+  temperature?: number
 }
 
 export interface Finished {
   id: number
-  /** Generated tokens without the stop token. */
+  /** Generated tokens without the stop token; those that completed a stop text are in it. */
   tokens: Int32Array
   /** Log-probability of each generated token (the stop token's last, if one ended it), under the untempered model. */
   logProbs: Float32Array

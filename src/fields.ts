@@ -10,6 +10,8 @@ export interface FieldMeta {
   value?: string
   /** Old names, accepted and not shown. */
   aliases?: string[]
+  /** A list of which each flag gives one entry, commas and all. */
+  repeated?: boolean
   /** Changing it changes what comes out: unfinished work cannot go on with another value. */
   shapesResult?: boolean
 }
@@ -71,6 +73,7 @@ function unknownOption(option: string, names: string[]): BtError {
 
 /** Zod's message; of a union, that of the branch that came furthest. */
 function wordsOf(issue: z.core.$ZodIssue): string {
+  if (issue.code === 'invalid_key' && issue.issues[0]) return wordsOf(issue.issues[0])
   if (issue.code !== 'invalid_union') return issue.message
   const branches = issue.errors.flatMap((branch) => branch.slice(0, 1))
   const furthest = branches.toSorted((a, b) => b.path.length - a.path.length)[0]

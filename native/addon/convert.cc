@@ -114,9 +114,39 @@ SamplingOptions toSampling(const Fields& fields) {
   options.topK = fields.integer("topK");
   options.topP = fields.number("topP", {.least = 0, .most = 1, .openLeast = true});
   options.minP = fields.number("minP", {.least = 0, .most = 1, .openMost = true});
+  options.typicalP = fields.number("typicalP", {.least = 0, .most = 1, .openLeast = true}, 1);
   options.repetitionPenalty = fields.number("repetitionPenalty", {.least = 0.01, .most = 100});
+  options.presencePenalty = fields.number("presencePenalty", {.least = -100, .most = 100}, 0);
+  options.frequencyPenalty = fields.number("frequencyPenalty", {.least = -100, .most = 100}, 0);
+  options.noRepeatNgram = fields.integer("noRepeatNgram", 0, kMaxInt32, 0);
+  if (fields.has("logitBias")) {
+    options.logitBias = toVector<std::pair<int32_t, float>>(
+        fields.value("logitBias"), fields.path("logitBias"), [](Napi::Value entry, const std::string& path) {
+          Fields one(entry, path);
+          return std::pair{static_cast<int32_t>(one.integer("token", 0, kMaxInt32)),
+                           static_cast<float>(one.number("bias", {.least = -1e6, .most = 1e6}))};
+        });
+  }
   options.seed = static_cast<uint64_t>(fields.integer("seed"));
   return options;
+}
+
+StopTexts toStopTexts(const Fields& fields) {
+  StopTexts stops;
+  stops.texts = toVector<std::string>(fields.value("texts"), fields.path("texts"), toText);
+  for (const std::string& text : stops.texts) {
+    if (text.empty()) throw Error("BT_ARGUMENT", fields.path("texts") + ": one of them is empty");
+  }
+  const std::vector<uint8_t> bytes = fields.bytes("bytes");
+  stops.bytes.assign(bytes.begin(), bytes.end());
+  stops.tokenStart = fields.int32s("tokenStart");
+  const bool ordered = std::is_sorted(stops.tokenStart.begin(), stops.tokenStart.end());
+  if (stops.tokenStart.empty() || stops.tokenStart.front() != 0 || !ordered ||
+      stops.tokenStart.back() != static_cast<int64_t>(stops.bytes.size())) {
+    throw Error("BT_ARGUMENT",
+                fields.path("tokenStart") + ": expected ascending places from 0 to the end of the bytes");
+  }
+  return stops;
 }
 
 void set(Napi::Object& object, const char* name, double value) { object.Set(name, value); }
@@ -295,6 +325,7 @@ SamplerOptions toSampler(Napi::Value value) {
   options.keepAdapter = fields.boolean("keepAdapter", false);
   options.cacheBytes = fields.integer("cacheBytes", 0, kMaxSafeInteger, 0);
   options.lookup = fields.integer("lookup", 0, 64, -1);
+  if (fields.has("stopTexts")) options.stopTexts = toStopTexts(Fields(fields.value("stopTexts"), "options.stopTexts"));
   return options;
 }
 
@@ -305,6 +336,7 @@ std::vector<SamplerPrompt> toPrompts(Napi::Value value) {
     result.id = fields.integer("id", -kMaxSafeInteger, kMaxSafeInteger);
     result.tokens = fields.int32s("tokens");
     result.maxNewTokens = fields.integer("maxNewTokens", 1, kMaxInt32);
+    if (fields.has("temperature")) result.temperature = fields.number("temperature", kNotNegative);
     return result;
   });
 }

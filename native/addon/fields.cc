@@ -161,4 +161,8 @@ std::vector<float> Fields::floats(const char* name) const {
   return copyTyped<float>(value(name), path(name), napi_float32_array, "a Float32Array");
 }
 
+std::vector<uint8_t> Fields::bytes(const char* name) const {
+  return copyTyped<uint8_t>(value(name), path(name), napi_uint8_array, "a Uint8Array");
+}
+
 }  // namespace bt

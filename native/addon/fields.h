@@ -38,6 +38,7 @@ class Fields {
   std::string choice(const char* name, const std::vector<std::string>& choices) const;
   std::vector<int32_t> int32s(const char* name) const;  // Int32Array
   std::vector<float> floats(const char* name) const;    // Float32Array
+  std::vector<uint8_t> bytes(const char* name) const;   // Uint8Array
 
  private:
   Napi::Object object_;

@@ -12,10 +12,12 @@
 
 #include <algorithm>
 
+#include "kernels/log_sum_exp.h"
 #include "model/abort.h"
 #include "model/autocast.h"
 #include "model/decoder.h"
 #include "model/logits.h"
+#include "model/reference.h"
 
 namespace bt {
 
@@ -40,7 +42,7 @@ AtenEngine::AtenEngine(std::shared_ptr<Model> model, std::shared_ptr<Lora> lora,
   for (int64_t slot = slots; slot-- > 0;) freeSlots_.push_back(static_cast<int32_t>(slot));
 }
 
-bool AtenEngine::open(CachedSequence& sequence, int64_t, int64_t) {
+bool AtenEngine::open(CachedSequence& sequence, int64_t, int64_t, int64_t) {
   if (freeSlots_.empty()) return false;
   sequence.blocks = {freeSlots_.back()};
   sequence.length = 0;
@@ -102,6 +104,22 @@ float* AtenEngine::logits(int64_t first, int64_t count) {
   const at::NoGradGuard noGrad;
   logits_ = logitsOf(hidden_.narrow(0, first, count), model_->head);
   return logits_.data_ptr<float>();
+}
+
+std::vector<float> AtenEngine::logProbs(const PackedBatch& batch) {
+  const at::NoGradGuard noGrad;
+  const at::Tensor hidden = referenceForward(*model_, lora_.get(), batch, {});
+  const int64_t vocab = model_->config().vocabSize, most = std::max<int64_t>(1, (int64_t{1} << 24) / vocab);
+  std::vector<float> result;
+  for (int64_t first = 0; first < hidden.size(0); first += most) {
+    const int64_t count = std::min(most, hidden.size(0) - first);
+    const at::Tensor values = logitsOf(hidden.narrow(0, first, count), model_->head);
+    for (int64_t i = 0; i < count; ++i) {
+      const float* row = values.const_data_ptr<float>() + i * vocab;
+      result.push_back(static_cast<float>(row[batch.tokens[batch.scored[first + i]]] - logSumExp(row, vocab)));
+    }
+  }
+  return result;
 }
 
 }  // namespace bt

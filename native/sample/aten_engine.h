@@ -18,10 +18,11 @@ class AtenEngine : public SamplerEngine {
   AtenEngine(std::shared_ptr<Model> model, std::shared_ptr<Lora> lora, int64_t slots, int64_t maxTokens);
 
   int64_t capacity() const override { return maxTokens_; }
-  bool open(CachedSequence& sequence, int64_t longest, int64_t mostShared) override;
+  bool open(CachedSequence& sequence, int64_t longest, int64_t mostShared, int64_t leave) override;
   void close(CachedSequence& sequence) override;
   void run(const std::vector<Share>& shares) override;
   float* logits(int64_t first, int64_t count) override;
+  std::vector<float> logProbs(const PackedBatch& batch) override;
 
  private:
   std::shared_ptr<Model> model_;

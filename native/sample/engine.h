@@ -5,6 +5,8 @@
 #include <memory>
 #include <vector>
 
+#include "model/batch.h"
+
 namespace bt {
 
 struct CachedSequence {
@@ -29,8 +31,9 @@ class SamplerEngine {
   // Longest sequence that it could ever hold.
   virtual int64_t capacity() const = 0;
   // Makes room for a new sequence that grows to `longest` tokens. `length` becomes what it takes over from others that
-  // begin alike: at most `mostShared` tokens. False when there is no room at present.
-  virtual bool open(CachedSequence& sequence, int64_t longest, int64_t mostShared) = 0;
+  // begin alike: at most `mostShared` tokens. False when there is no room at present, or less than for `leave` tokens
+  // would be left.
+  virtual bool open(CachedSequence& sequence, int64_t longest, int64_t mostShared, int64_t leave) = 0;
   // Gives the room back. Idempotent.
   virtual void close(CachedSequence& sequence) = 0;
   // After an error: nothing is taken over from sequences that are closed.
@@ -42,6 +45,9 @@ class SamplerEngine {
   // Of the last pass, in the order of shares and tokens: `count` rows from `first` on, (count, vocabulary) FP32, valid
   // until the next call.
   virtual float* logits(int64_t first, int64_t count) = 0;
+
+  // [S] log p of each scored token given its row so far, nats. Throws BT_ARGUMENT for a row that finds no room.
+  virtual std::vector<float> logProbs(const PackedBatch& batch) = 0;
 };
 
 }  // namespace bt

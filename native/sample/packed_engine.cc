@@ -8,6 +8,7 @@
 #include "kernels/parallel.h"
 #include "kernels/residual_norm.h"
 #include "model/abort.h"
+#include "sample/scoring.h"
 
 namespace bt {
 
@@ -73,7 +74,7 @@ PackedEngine<T>::PackedEngine(std::shared_ptr<Model> model, const Lora* lora, co
 // ---- Sequences
 
 template <typename T>
-bool PackedEngine<T>::open(CachedSequence& sequence, int64_t longest, int64_t mostShared) {
+bool PackedEngine<T>::open(CachedSequence& sequence, int64_t longest, int64_t mostShared, int64_t leave) {
   // Of a sequence that is to be computed in the next pass whole blocks can be shared: they are filled before they are
   // read, layer by layer. Of what is computed already the beginning of one more block is copied.
   const CachedSequence* donor = nullptr;
@@ -94,11 +95,11 @@ bool PackedEngine<T>::open(CachedSequence& sequence, int64_t longest, int64_t mo
   std::vector<int32_t> blocks;
   for (int64_t i = 0; i < whole; ++i) blocks.push_back(donor->blocks[i]);
   for (const int32_t block : blocks) pool_.share(block);
-  if (pool_.free() < needed && !last_.blocks.empty()) {
+  if (pool_.free() < needed + blocksFor(leave) && !last_.blocks.empty()) {
     if (donor == &last_) shared = whole * cacheBlock;
     forget();
   }
-  if (pool_.free() < needed) {
+  if (pool_.free() < needed + blocksFor(leave)) {
     for (const int32_t block : blocks) pool_.release(block);
     return false;
   }
@@ -278,6 +279,11 @@ float* PackedEngine<T>::logits(int64_t first, int64_t count) {
   float* values = logits_.get(count * config_.vocabSize);
   linear(weights_.head->weight(), hidden_.get(asked_ * config_.hiddenSize) + first * config_.hiddenSize, count, values);
   return values;
+}
+
+template <typename T>
+std::vector<float> PackedEngine<T>::logProbs(const PackedBatch& batch) {
+  return scoreByPasses(*this, config_, batch);
 }
 
 template class PackedEngine<float>;

@@ -28,11 +28,12 @@ class PackedEngine : public SamplerEngine {
   static int64_t blockBytes(const ModelConfig& config);
 
   int64_t capacity() const override { return pool_.blocks() * cacheBlock; }
-  bool open(CachedSequence& sequence, int64_t longest, int64_t mostShared) override;
+  bool open(CachedSequence& sequence, int64_t longest, int64_t mostShared, int64_t leave) override;
   void close(CachedSequence& sequence) override;
   void forget() override;
   void run(const std::vector<Share>& shares) override;
   float* logits(int64_t first, int64_t count) override;
+  std::vector<float> logProbs(const PackedBatch& batch) override;
 
  private:
   // A buffer that grows and keeps its memory.

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include "kernels/log_sum_exp.h"
 #include "kernels/parallel.h"
 #include "model/error.h"
 #include "sample/aten_engine.h"
@@ -68,6 +67,11 @@ Sampler::Sampler(std::shared_ptr<Model> model, std::shared_ptr<Lora> lora, const
     : model_(std::move(model)), options_(options) {
   if (options.maxSequences < 1) refuse("sampler: maxSequences must be at least 1");
   if (options.maxTokens < 2) refuse("sampler: maxTokens must be at least 2");
+  for (const auto& [token, bias] : options.sampling.logitBias) {
+    if (token >= model_->config().vocabSize) {
+      refuse("sampler: logitBias names token " + std::to_string(token) + ", outside the vocabulary");
+    }
+  }
   engine_ = openEngine(model_, std::move(lora), options);
 }
 
@@ -100,7 +104,9 @@ int64_t Sampler::admit() {
     const auto length = static_cast<int64_t>(prompt.tokens.size());
     if (admitted > 0 && admitted + length > prefillTokens) break;
     row->cached.tokens = prompt.tokens;
-    if (!engine_->open(row->cached, length + prompt.maxNewTokens, length - 1)) break;
+    // Beside others, room stays for a row that is scored meanwhile.
+    const int64_t leave = running_.empty() ? 0 : options_.maxTokens;
+    if (!engine_->open(row->cached, length + prompt.maxNewTokens, length - 1, leave)) break;
     admitted += length - row->cached.length;
     row->prompt = std::move(waiting_.front());
     waiting_.pop_front();
@@ -131,9 +137,10 @@ void Sampler::takeRow(Running& row, const Share& share, float* logits, bool& don
   const int64_t vocab = model_->config().vocabSize;
   for (int64_t at = 0; at < share.logits; ++at) {
     std::vector<int32_t> seen;
-    if (options_.sampling.repetitionPenalty != 1) seen = row.cached.tokens;
+    if (needsHistory(options_.sampling)) seen = row.cached.tokens;
     const auto produced = static_cast<int64_t>(row.output.size());
-    const Choice choice = choose(logits + at * vocab, vocab, options_.sampling, seen, row.prompt.id, produced);
+    const Choice choice =
+        choose(logits + at * vocab, vocab, options_.sampling, seen, row.prompt.id, produced, row.prompt.temperature);
     done = true;
     if (choice.token < 0) {
       reason = Finish::notFinite;
@@ -147,6 +154,10 @@ void Sampler::takeRow(Running& row, const Share& share, float* logits, bool& don
     }
     row.output.push_back(choice.token);
     row.cached.tokens.push_back(choice.token);
+    if (completesStop(options_.stopTexts, row.output)) {
+      reason = Finish::stop;
+      return;
+    }
     reason = Finish::length;
     if (static_cast<int64_t>(row.output.size()) == row.prompt.maxNewTokens) return;
     done = false;
@@ -230,93 +241,6 @@ void Sampler::reset() {
   running_.clear();
   waiting_.clear();
   engine_->forget();
-}
-
-namespace {
-
-// What of a row is computed to score it.
-struct ScoredRow {
-  CachedSequence cached;
-  int64_t first = 0;             // token that predicts the first scored one
-  std::vector<int64_t> scored;   // places in the row
-  std::vector<int32_t> targets;  // their tokens
-};
-
-std::vector<std::unique_ptr<ScoredRow>> scoredRows(const PackedBatch& batch) {
-  std::vector<std::unique_ptr<ScoredRow>> rows;
-  size_t next = 0;
-  for (int64_t i = 0; i < batch.rowCount(); ++i) {
-    auto row = std::make_unique<ScoredRow>();
-    const int32_t begin = batch.cuSeqlens[i], end = batch.cuSeqlens[i + 1];
-    for (; next < batch.scored.size() && batch.scored[next] < end; ++next) {
-      row->scored.push_back(batch.scored[next] - begin);
-      row->targets.push_back(batch.tokens[batch.scored[next]]);
-    }
-    if (row->scored.empty()) continue;
-    row->first = row->scored.front() - 1;
-    const auto from = batch.tokens.begin() + begin;
-    row->cached.tokens.assign(from, from + row->scored.back());
-    rows.push_back(std::move(row));
-  }
-  return rows;
-}
-
-}  // namespace
-
-std::vector<float> Sampler::logProbs(const PackedBatch& batch) {
-  batch.validate(model_->config());
-  const int64_t vocab = model_->config().vocabSize, most = std::max<int64_t>(1, logitValues / vocab);
-  std::vector<std::unique_ptr<ScoredRow>> rows = scoredRows(batch);
-  std::vector<float> result;
-  for (size_t first = 0; first < rows.size();) {
-    std::vector<Share> parts;
-    int64_t tokens = 0;
-    size_t last = first;
-    while (last < rows.size() && (last == first || tokens < prefillTokens)) {
-      ScoredRow& row = *rows[last];
-      const auto length = static_cast<int64_t>(row.cached.tokens.size());
-      if (!engine_->open(row.cached, length, row.first)) break;
-      tokens += length - row.cached.length;
-      parts.push_back({&row.cached, {}, length - row.first});
-      ++last;
-    }
-    if (parts.empty()) {
-      refuse("batch: a row of " + std::to_string(rows[first]->cached.tokens.size()) +
-             " tokens finds no room in the cache");
-    }
-    try {
-      engine_->run(parts);
-      int64_t place = 0;  // of logits
-      for (size_t i = first; i < last; ++i) {
-        const ScoredRow& row = *rows[i];
-        for (size_t begin = 0; begin < row.scored.size();) {
-          // Scored tokens whose logits lie within `most` rows.
-          size_t end = begin + 1;
-          while (end < row.scored.size() && row.scored[end] - row.scored[begin] < most) ++end;
-          const float* logits =
-              engine_->logits(place + row.scored[begin] - 1 - row.first, row.scored[end - 1] - row.scored[begin] + 1);
-          std::vector<float> values(end - begin);
-          parallelTasks(static_cast<int64_t>(end - begin), [&](int64_t s) {
-            const float* at = logits + (row.scored[begin + s] - row.scored[begin]) * vocab;
-            values[s] = static_cast<float>(at[row.targets[begin + s]] - logSumExp(at, vocab));
-          });
-          result.insert(result.end(), values.begin(), values.end());
-          begin = end;
-        }
-        place += static_cast<int64_t>(row.cached.tokens.size()) - row.first;
-      }
-    } catch (...) {
-      for (size_t i = first; i < last; ++i) engine_->close(rows[i]->cached);
-      engine_->forget();
-      throw;
-    }
-    for (size_t i = first; i < last; ++i) {
-      rows[i]->cached.length = static_cast<int64_t>(rows[i]->cached.tokens.size());
-      engine_->close(rows[i]->cached);
-    }
-    first = last;
-  }
-  return result;
 }
 
 }  // namespace bt

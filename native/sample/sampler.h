@@ -3,6 +3,7 @@
 #pragma once
 #include <deque>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "model/batch.h"
@@ -10,6 +11,7 @@
 #include "model/model.h"
 #include "sample/choose.h"
 #include "sample/engine.h"
+#include "sample/stop.h"
 
 namespace bt {
 
@@ -18,6 +20,7 @@ struct SamplerOptions {
   int64_t maxSequences = 1;         // at the same time
   int64_t maxTokens = 0;            // longest prompt plus output
   std::vector<int32_t> stopTokens;  // end a sequence
+  StopTexts stopTexts;              // end it as well, and stay in it
 
   enum class Engine { automatic, aten };
   Engine engine = Engine::automatic;
@@ -33,17 +36,18 @@ struct SamplerPrompt {
   int64_t id = 0;
   std::vector<int32_t> tokens;
   int64_t maxNewTokens = 0;
+  std::optional<double> temperature;  // in place of the sampler's
 };
 
 enum class Finish {
-  stop,      // a stop token
+  stop,      // a stop token or text
   length,    // maxNewTokens
   notFinite  // the logits became NaN or infinite, so that nothing more can be chosen
 };
 
 struct Finished {
   int64_t id = 0;
-  std::vector<int32_t> tokens;  // without the stop token
+  std::vector<int32_t> tokens;  // without the stop token, with those of a stop text
   std::vector<float> logProbs;  // of each, and of the stop token last where one ended it; untempered, nats
   Finish reason = Finish::length;
 };
@@ -68,7 +72,7 @@ class Sampler {
   AdvanceResult advance(int64_t steps);
   // [S] log p of each scored token given its row so far, nats, under the sampler's weights. Sequences that are running
   // go on afterwards. Throws BT_ARGUMENT for a row longer than the cache.
-  std::vector<float> logProbs(const PackedBatch& batch);
+  std::vector<float> logProbs(const PackedBatch& batch) { return engine_->logProbs(batch); }
 
  private:
   struct Running {

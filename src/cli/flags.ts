@@ -13,7 +13,8 @@ export function flagOf(name: string): string {
 export function addFlags(command: Command, fields: Fields): void {
   for (const [name, { schema, meta }] of Object.entries(fields)) {
     const option = new Option(`${flagOf(name)}${meta.value ? ` ${meta.value}` : ''}`, descriptionOf(schema))
-    command.addOption(option.helpGroup(meta.group).argParser(parserOf(schema, meta.value)))
+    const parser = meta.repeated ? collect : parserOf(schema, meta.value)
+    command.addOption(option.helpGroup(meta.group).argParser(parser))
     for (const alias of meta.aliases ?? []) {
       command.addOption(
         new Option(`${alias} ${meta.value}`).hideHelp().helpGroup(meta.group).argParser(parserOf(schema, meta.value)),
@@ -39,13 +40,26 @@ function descriptionOf(schema: z.ZodType): string {
   return `${schema.description ?? ''} (default: ${Array.isArray(fallback) ? fallback.join(',') : fallback})`
 }
 
+/** Adds to what the same flag gave before. */
+function collect(text: string, before: unknown): string[] {
+  return [...((before as string[] | undefined) ?? []), text]
+}
+
 /** Turns the text of a flag into what the schema judges: a number where it wants one, a list where it takes one. */
 function parserOf(schema: z.ZodType, value: string | undefined): (text: string) => unknown {
   const kinds = kindsOf(schema)
   if (value === undefined) return () => true
   if (kinds.has('array')) return (text) => (text === 'all-linear' ? text : text.split(',').map((part) => part.trim()))
+  if (kinds.has('record')) return recordOf
   if (kinds.has('number')) return (text) => (text.trim() === '' || Number.isNaN(Number(text)) ? text : Number(text))
   return (text) => text
+}
+
+/** "198=-1,30=2.5" as an object; text that is none stays as it is. */
+function recordOf(text: string): unknown {
+  const entries = text.split(',').map((part) => part.split('=').map((word) => word.trim()))
+  if (entries.some(([name, value, ...rest]) => !name || !value || rest.length > 0)) return text
+  return Object.fromEntries(entries.map(([name, value]) => [name, Number(value)]))
 }
 
 /** Zod's kinds that a value of this schema may have, looking through defaults, unions and transforms. */

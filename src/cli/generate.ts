@@ -45,6 +45,7 @@ async function generateCommand(parsed: Record<string, unknown>, terminal: Termin
   const interrupts = onInterrupt(terminal, () => 'stopping after the tokens under way; rows so far are saved')
   const shown: GeneratedRow[] = []
   let begun = false
+  let sharded = false
   try {
     const rows = generate(options, {
       signal: interrupts.soft,
@@ -52,6 +53,7 @@ async function generateCommand(parsed: Record<string, unknown>, terminal: Termin
       onProgress: terminal.progress,
       onStart: (start) => {
         begun = true
+        sharded = start.shard !== undefined
         reportStart(start, options, terminal)
       },
       onWarning: (text) => terminal.warn(text),
@@ -59,7 +61,8 @@ async function generateCommand(parsed: Record<string, unknown>, terminal: Termin
     let next = await rows.next()
     for (; !next.done; next = await rows.next()) if (shown.length < show) shown.push(next.value)
     terminal.endProgress()
-    return reportEnd(next.value, shown, terminal)
+    const following = sharded ? `merge-shards --output ${options.output}` : `evaluate --predictions ${options.output}`
+    return reportEnd(next.value, { shown, following }, terminal)
   } catch (error) {
     if (!isInterruption(error, interrupts)) throw error
     terminal.endProgress()
@@ -92,20 +95,33 @@ function reportStart(start: GenerateStart, options: GenerateOptions, terminal: T
   if (start.adapter) head('adapter', start.adapter)
   head('template', `${task}/${form} ${hash}   "${ask}"`)
   head('sampling', samplingText(options))
-  if (start.rowsDone > 0) terminal.info(`going on after ${plural(start.rowsDone, 'row')} in ${options.output}`)
+  if (start.shard) head('shard', `${start.shard.index} of ${start.shard.count}, to ${start.output}`)
+  if (start.rowsDone > 0) terminal.info(`going on after ${plural(start.rowsDone, 'row')} in ${start.output}`)
 }
 
 function samplingText(options: GenerateOptions): string {
-  const { temperature, topP, topK, minP, repetitionPenalty, seed, maxNewTokens } = options
-  const penalty = repetitionPenalty === 1 ? '' : `, repetition penalty ${repetitionPenalty}`
-  const form =
-    options.greedy || temperature === 0
-      ? 'greedy'
-      : `temperature ${temperature}, top-p ${topP}, top-k ${topK}${minP > 0 ? `, min-p ${minP}` : ''}, seed ${seed}`
-  return `${form}${penalty}, at most ${maxNewTokens} new tokens`
+  const { temperature, topP, topK, minP, typicalP, seed, maxNewTokens, n, rerank, guard, guardRetries } = options
+  const parts = [
+    options.greedy || temperature === 0 ? 'greedy' : `temperature ${temperature}, top-p ${topP}, top-k ${topK}`,
+    minP > 0 && `min-p ${minP}`,
+    typicalP < 1 && `typical-p ${typicalP}`,
+    !(options.greedy || temperature === 0) && `seed ${seed}`,
+    options.repetitionPenalty !== 1 && `repetition penalty ${options.repetitionPenalty}`,
+    options.presencePenalty !== 0 && `presence penalty ${options.presencePenalty}`,
+    options.frequencyPenalty !== 0 && `frequency penalty ${options.frequencyPenalty}`,
+    options.uniqueNgram > 0 && `no ${options.uniqueNgram}-gram twice`,
+    `at most ${maxNewTokens} new tokens`,
+    n > 1 && `best of ${n} by ${rerank}`,
+    guard.length > 0 ? `guard: ${guard.join(', ')}; at most ${plural(1 + guardRetries, 'attempt')}` : 'no guard',
+  ]
+  return parts.filter(Boolean).join(', ')
 }
 
-function reportEnd(summary: GenerateSummary, shown: GeneratedRow[], terminal: Terminal): number {
+function reportEnd(
+  summary: GenerateSummary,
+  { shown, following }: { shown: GeneratedRow[]; following: string },
+  terminal: Terminal,
+): number {
   const { output } = summary
   terminal.event({ event: summary.interrupted ? 'interrupted' : 'finished', ...summary })
   for (const { reason, count, examples } of summary.dropped) {
@@ -127,15 +143,21 @@ function reportEnd(summary: GenerateSummary, shown: GeneratedRow[], terminal: Te
       ` · ${rate}, ${formatCount(summary.tokens / summary.seconds)} tok/s · ${memory}`,
   )
   for (const line of countLines(summary)) terminal.info(line)
-  if (output !== '-') terminal.info(`next: npx bt-native evaluate --predictions ${output}`)
+  if (output !== '-') terminal.info(`next: npx bt-native ${following}`)
   return exitCodes.done
 }
 
-function countLines({ cut, unfinished, empty }: GenerateSummary): string[] {
+function countLines(summary: GenerateSummary): string[] {
+  const { cut, unfinished, empty, rewritten, faulty, faults } = summary
   const lines: string[] = []
   if (cut > 0) lines.push(`${plural(cut, 'text')} cut to fit the prompt (--max-tokens)`)
   if (unfinished > 0) lines.push(`${plural(unfinished, 'row')} ended by --max-new-tokens`)
   if (empty > 0) lines.push(`${plural(empty, 'row')} with nothing to read: written empty`)
+  if (rewritten > 0) lines.push(`${plural(rewritten, 'row')} written again by the guard`)
+  if (faulty > 0) {
+    const each = Object.entries(faults).map(([fault, count]) => `${fault} ${formatCount(count)}`)
+    lines.push(`${plural(faulty, 'row')} with a fault left, marked as guard in the row: ${each.join(', ')}`)
+  }
   return lines
 }
 

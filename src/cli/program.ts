@@ -60,10 +60,22 @@ const commands: CommandEntry[] = [
     load: async () => (await import('./generate.js')).addGenerate,
   },
   {
+    name: 'merge-shards',
+    group: 'Work:',
+    summary: 'put together what an array job wrote',
+    load: async () => (await import('./merge-shards.js')).addMergeShards,
+  },
+  {
     name: 'evaluate',
     group: 'Work:',
     summary: 'score written instructions against the true ones',
     load: async () => (await import('./evaluate.js')).addEvaluate,
+  },
+  {
+    name: 'score',
+    group: 'Work:',
+    summary: 'tell how likely a model takes given pairs to be',
+    load: async () => (await import('./score.js')).addScore,
   },
   {
     name: 'export',

@@ -2,7 +2,7 @@
 import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { z } from 'zod'
-import type { Sampler } from '../../binding.js'
+import type { Lora, Model, Sampler } from '../../binding.js'
 import { BtError, hasCode } from '../errors.js'
 import { sha256File } from '../files.js'
 import { type Adapter, readAdapter } from '../models/adapter.js'
@@ -12,8 +12,9 @@ import type { OnProgress } from '../progress.js'
 import { makeTemplate, templateFromDescription } from '../text/template.js'
 import { openTokenizer } from '../text/tokenizer.js'
 import type { PromptTemplate, Tokenizer } from '../text/types.js'
-import { type Machine, openMachine } from './machine.js'
+import { type Machine, type MachineOptions, openMachine } from './machine.js'
 import type { GenerateOptions } from './options.js'
+import { samplerOptions } from './sampling.js'
 
 /** Everything that is known without libtorch. */
 export interface Located {
@@ -121,40 +122,37 @@ async function templateOf(
   return templateFromDescription(template, tokenizer, source.tokenizer)
 }
 
-/** Opens libtorch, loads the model with its adapter and makes a sampler. The caller closes machine.runtime. */
-export async function loadSampler(
-  options: GenerateOptions,
-  { source, template, adapter }: Located,
-): Promise<{ machine: Machine; sampler: Sampler }> {
+/** A model with its adapter on a device. */
+export interface Loaded {
+  machine: Machine
+  model: Model
+  lora?: Lora
+}
+
+/** Opens libtorch and loads the model with its adapter. The caller closes machine.runtime. */
+export async function loadModel(options: MachineOptions, { source, adapter }: Located): Promise<Loaded> {
   const machine = await openMachine(options)
   try {
     const { config, files, tensors } = source
     const model = await machine.runtime.loadModel({ config, files, tensors, dtype: machine.dtype, lazy: true })
     const lora = adapter && (await model.attachLora({ ...loraOptions(adapter), seed: 0 }))
-    const { topK, topP, minP, repetitionPenalty, seed, maxTokens, maxNewTokens } = options
-    const temperature = options.greedy ? 0 : options.temperature
-    const sampling = { temperature, topK, topP, minP, repetitionPenalty, seed }
-    const sampler = await model.createSampler(
-      {
-        ...sampling,
-        maxSequences: options.batchSize,
-        maxTokens: maxTokens + maxNewTokens,
-        stopTokens: template.stopTokens,
-        ...engineOptions(options),
-      },
-      lora,
-    )
-    return { machine, sampler }
+    return { machine, model, lora }
   } catch (error) {
     await machine.runtime.close()
     throw error
   }
 }
 
-/** How the sampler computes; none of it changes what a row's text depends on, but for the weights. */
-function engineOptions({ weights, keepAdapter, cacheMemory, lookup }: GenerateOptions) {
-  const cacheBytes = cacheMemory === undefined ? undefined : Math.round(cacheMemory * 1e9)
-  return { weights, keepAdapter, cacheBytes, lookup }
+/** The same, with a sampler over it. @throws {BtError} BT_USAGE for a token that the model has not */
+export async function loadSampler(options: GenerateOptions, located: Located): Promise<Loaded & { sampler: Sampler }> {
+  const sampling = await samplerOptions(options, located)
+  const loaded = await loadModel(options, located)
+  try {
+    return { ...loaded, sampler: await loaded.model.createSampler(sampling, loaded.lora) }
+  } catch (error) {
+    await loaded.machine.runtime.close()
+    throw error
+  }
 }
 
 /** Dropout plays no part in what is not trained. */

@@ -1,9 +1,13 @@
 // Every option of generation, once: its type, default, limits and words, for flags and for the API.
 import { z } from 'zod'
 import { field, objectOf } from '../fields.js'
+import { faultNames } from './guard.js'
+import { shardPattern } from './shard.js'
 
 const count = z.int().positive()
 const sampling = 'Sampling:'
+const penalties = 'Penalties and ends:'
+const choosing = 'Best of n and guard:'
 const machine = 'Machine:'
 
 /** The table. Order is the order of the help. */
@@ -31,7 +35,15 @@ export const generateFields = {
       .string()
       .min(1)
       .optional()
-      .describe('.jsonl or .json; - writes JSONL to a pipe; INPUT.written.jsonl if not given'),
+      .describe('.jsonl, .jsonl.gz, .json or .parquet; - writes JSONL to a pipe; INPUT.written.jsonl if not given'),
+  ),
+  shard: field(
+    { group: 'Rows:', value: '<i/n>' },
+    z
+      .string()
+      .regex(shardPattern, 'i/n was expected, with i from 1 to n, or auto')
+      .optional()
+      .describe("every n-th row from the i-th on, to OUTPUT.shard-i-of-n; auto: a Slurm or Kubernetes array job's"),
   ),
   force: field({ group: 'Rows:' }, z.boolean().default(false).describe('start over where the output holds rows')),
   temperature: field(
@@ -54,9 +66,9 @@ export const generateFields = {
     { group: sampling, value: '<share>', shapesResult: true },
     z.number().min(0).lt(1).default(0).describe('leave tokens below this share of the likeliest one; 0: none'),
   ),
-  repetitionPenalty: field(
-    { group: sampling, value: '<x>', shapesResult: true },
-    z.number().positive().default(1).describe('above 1 makes tokens that stand in prompt or output less likely'),
+  typicalP: field(
+    { group: sampling, value: '<share>', shapesResult: true },
+    z.number().gt(0).max(1).default(1).describe('sample from the most typical tokens of this probability; 1: all'),
   ),
   maxNewTokens: field(
     { group: sampling, value: '<n>', shapesResult: true },
@@ -69,6 +81,78 @@ export const generateFields = {
   seed: field(
     { group: sampling, value: '<n>', shapesResult: true },
     z.int().min(0).max(0x7fffffff).default(0).describe('the same seed and text give the same output'),
+  ),
+  logProbs: field(
+    { group: sampling, shapesResult: true },
+    z.boolean().default(false).describe('write the log-probability of each token, as logProbs'),
+  ),
+  repetitionPenalty: field(
+    { group: penalties, value: '<x>', shapesResult: true },
+    z.number().min(0.01).max(100).default(1).describe('above 1 makes tokens of prompt and output less likely'),
+  ),
+  presencePenalty: field(
+    { group: penalties, value: '<x>', shapesResult: true },
+    z.number().min(-100).max(100).default(0).describe('off the logit of each token that stands in the output'),
+  ),
+  frequencyPenalty: field(
+    { group: penalties, value: '<x>', shapesResult: true },
+    z.number().min(-100).max(100).default(0).describe('the same for each time that it stands there'),
+  ),
+  uniqueNgram: field(
+    { group: penalties, value: '<n>', shapesResult: true },
+    z
+      .int()
+      .min(0)
+      .max(1000)
+      .default(0)
+      .describe('no run of n tokens comes twice in prompt and output (no_repeat_ngram_size); 0: it may'),
+  ),
+  logitBias: field(
+    { group: penalties, value: '<map>', shapesResult: true },
+    z
+      .record(z.string().regex(/^\d+$/, 'a token id was expected'), z.number().min(-100).max(100))
+      .optional()
+      .describe('what is added to the logits of tokens, by id: 198=-100,30=1.5'),
+  ),
+  stop: field(
+    { group: penalties, value: '<text>', repeated: true, shapesResult: true },
+    z
+      .array(z.string().min(1).max(200))
+      .max(16)
+      .optional()
+      .describe('end at this text, which is left out; may be given more than once'),
+  ),
+  stopTokens: field(
+    { group: penalties, value: '<list>', shapesResult: true },
+    z
+      .array(z.union([z.string().min(1), z.int().min(0)]))
+      .max(64)
+      .optional()
+      .describe("end at these tokens too, by id or text: 198,'<|im_end|>'"),
+  ),
+  n: field(
+    { group: choosing, value: '<n>', shapesResult: true },
+    z.int().min(1).max(64).default(1).describe('candidates a row, of which the best by --rerank is kept'),
+  ),
+  rerank: field(
+    { group: choosing, value: '<how>', shapesResult: true },
+    z.enum(['pmi', 'likelihood']).default('pmi').describe('pmi: log p(y|x) - log p(y); likelihood: log p(y|x) a token'),
+  ),
+  keepCandidates: field(
+    { group: choosing, shapesResult: true },
+    z.boolean().default(false).describe('write all candidates of a row, as candidates'),
+  ),
+  guard: field(
+    { group: choosing, value: '<faults>', shapesResult: true },
+    z
+      .array(z.enum([...faultNames, 'none']))
+      .transform((names) => faultNames.filter((name) => names.includes(name)))
+      .default([...faultNames])
+      .describe('write again what has one of these faults; none: keep all'),
+  ),
+  guardRetries: field(
+    { group: choosing, value: '<n>', shapesResult: true },
+    z.int().min(0).max(100).default(5).describe('attempts after the first; a fault that is left is marked in the row'),
   ),
   batchSize: field({ group: machine, value: '<rows>' }, count.default(16).describe('rows that are written at once')),
   precision: field(

@@ -1,12 +1,15 @@
-// The file that generated rows go to: goes on where it was, refuses other options, is written by one process at a time.
-// A .json output is made from a JSONL work log at the end. Knows nothing of models.
+// The file that rows go to as they are made: goes on where it was, refuses other options, is written by one process at a
+// time. A .json or .parquet output is made from a JSONL work log at the end. Knows nothing of models.
 import { mkdir, readFile, rm, stat, truncate } from 'node:fs/promises'
-import { dirname, extname, resolve } from 'node:path'
+import { dirname, resolve } from 'node:path'
 import { type JsonlAppender, openJsonlAppender, writeJsonFromJsonl } from '../data/appender.js'
+import { Drops } from '../data/drops.js'
+import { type ParquetColumns, writeParquetFromJsonl } from '../data/parquet-write.js'
+import { readRecords } from '../data/records.js'
 import { BtError, hasCode } from '../errors.js'
 import { sha256, writeFileAtomic } from '../files.js'
 import { lockPath } from './lock.js'
-import type { GeneratedRow } from './types.js'
+import type { Shard } from './shard.js'
 
 /**
  * Everything that the rows are a function of, but the input: name and value, as a person reads them. A value that is
@@ -15,25 +18,32 @@ import type { GeneratedRow } from './types.js'
 export type Fingerprint = Record<string, string | number | boolean | null | undefined>
 
 /** Content of OUTPUT.meta.json. */
-interface Meta {
+export interface Meta {
   version: string
   fingerprint: Fingerprint
   /** What was read: same path, size and time mean the same rows. */
   input: InputStamp
   finished: boolean
   rows?: number
+  /** Which of an array job's outputs it is. */
+  shard?: Shard
 }
 
-type InputStamp = { path: string; bytes: number; modified: number; limit: number | null }
+export type InputStamp = { path: string; bytes: number; modified: number; limit: number | null }
 
 export interface OutputOptions {
   fingerprint: Fingerprint
   version: string
   input: string
   limit?: number
+  /** What was read, where that is known already: then `input` and `limit` are not looked at. */
+  stamp?: InputStamp
   force: boolean
-  /** Column that holds the text that was given. */
-  given: 'instruction' | 'response'
+  shard?: Shard
+  /** What a row is told apart by: rowKey() of its id and what was given. */
+  keyOf(row: Record<string, unknown>): string
+  /** What a .parquet output has. */
+  columns: ParquetColumns
 }
 
 /** An output that this process alone may write, untouched yet. */
@@ -47,11 +57,18 @@ export interface ReservedOutput {
   release(): Promise<void>
 }
 
+export interface StoredRow {
+  key: string
+  row: Record<string, unknown>
+}
+
 export interface OutputFile {
-  /** rowKey() of the rows that are there, in order. */
-  readonly keys: readonly unknown[]
-  append(row: GeneratedRow): Promise<void>
-  /** Marks the output as complete; makes the .json. */
+  /** Rows that are there. */
+  readonly rows: number
+  /** Those rows and their keys, in order, read from the file. */
+  stored(): AsyncIterable<StoredRow>
+  append(...rows: object[]): Promise<void>
+  /** Marks the output as complete; makes the .json or .parquet. */
   finish(): Promise<void>
 }
 
@@ -72,9 +89,11 @@ export async function finishedRows(path: string, options: OutputOptions): Promis
 }
 
 /**
- * Locks an output and looks whether it can be written: "-" for stdout, .jsonl, or .json with its work log beside it.
+ * Locks an output and looks whether it can be written: "-" for stdout, .jsonl, .jsonl.gz, or .json and .parquet with their
+ * work log beside them.
  * @throws {BtError} BT_LOCKED, BT_OUTPUT_CHANGED when its rows were made with other options or, for a finished .json,
- * another input; BT_OUTPUT_EXISTS when it is not ours; BT_USAGE for another ending
+ * another
+ * input; BT_OUTPUT_EXISTS when it is not ours; BT_USAGE for another ending
  */
 export async function reserveOutput(path: string, options: OutputOptions): Promise<ReservedOutput> {
   if (path === '-') return { open: async () => standardOutput(), release: async () => undefined }
@@ -103,20 +122,30 @@ export async function reserveOutput(path: string, options: OutputOptions): Promi
       if (options.force) await empty(path, log)
       else await refuseUnfit(path, log, fingerprint)
       const input = await stampOf(options)
-      await writeMeta(path, { version: options.version, fingerprint, input, finished: false })
-      opened = await openJsonlAppender(log, (row) => rowKey(row.id, row[options.given]))
-      return outputFile(path, log, opened, { version: options.version, fingerprint, input })
+      await writeMeta(path, { ...metaOf(options, fingerprint, input), finished: false })
+      opened = await openJsonlAppender(log)
+      return outputFile(path, log, opened, metaOf(options, fingerprint, input), options)
     },
     release,
   }
 }
 
-/** The JSONL file that rows are appended to. */
-function logOf(path: string): string {
-  const kind = extname(path)
-  if (kind === '.jsonl') return path
-  if (kind === '.json') return `${path}.partial.jsonl`
-  throw new BtError('BT_USAGE', `--output ${path}: the name ends in neither .jsonl nor .json`)
+/** What an output's name may end in, and what its rows are appended to. */
+const endings: [ending: string, log: string][] = [
+  ['.jsonl', ''],
+  ['.jsonl.gz', ''],
+  ['.json', '.partial.jsonl'],
+  ['.parquet', '.partial.jsonl'],
+]
+
+/** The JSONL file that rows are appended to. @throws {BtError} BT_USAGE */
+export function logOf(path: string): string {
+  const found = endings.find(([ending]) => path.endsWith(ending))
+  if (found) return `${path}${found[1]}`
+  throw new BtError(
+    'BT_USAGE',
+    `--output ${path}: the name ends in none of ${endings.map(([ending]) => ending).join(', ')}`,
+  )
 }
 
 /** Rows that are there must be ours and made as those to come will be. */
@@ -127,27 +156,58 @@ async function refuseUnfit(path: string, log: string, fingerprint: Fingerprint):
   if (meta?.finished && path !== log) throw await otherInput(path, log)
 }
 
-function outputFile(path: string, log: string, appender: JsonlAppender, meta: Omit<Meta, 'finished'>): OutputFile {
+function outputFile(
+  path: string,
+  log: string,
+  appender: JsonlAppender,
+  meta: Omit<Meta, 'finished'>,
+  { keyOf, columns }: OutputOptions,
+): OutputFile {
   let rows = appender.rows
   return {
-    keys: appender.ids,
-    append(row) {
-      rows++
-      return appender.append([row])
+    rows: appender.rows,
+    stored: () => storedRows(log, appender.rows, keyOf),
+    append(...fresh) {
+      rows += fresh.length
+      return appender.append(fresh)
     },
     async finish() {
       await appender.sync()
-      if (path !== log) await writeJsonFromJsonl(log, path)
+      await makeFromLog(log, path, columns)
       await writeMeta(path, { ...meta, finished: true, rows })
       if (path !== log) await rm(log)
     },
   }
 }
 
+/** The first rows of a log, one at a time. */
+async function* storedRows(log: string, rows: number, keyOf: OutputOptions['keyOf']): AsyncGenerator<StoredRow> {
+  if (rows === 0) return
+  let read = 0
+  for await (const { value } of readRecords(log, { drops: new Drops() })) {
+    yield { key: keyOf(value), row: value }
+    if (++read === rows) return
+  }
+}
+
+/** Makes what is not appended to itself. */
+async function makeFromLog(log: string, path: string, columns: ParquetColumns): Promise<void> {
+  if (path.endsWith('.json')) await writeJsonFromJsonl(log, path)
+  if (path.endsWith('.parquet')) await writeParquetFromJsonl(log, path, columns)
+}
+
+function metaOf(
+  { version, shard }: OutputOptions,
+  fingerprint: Fingerprint,
+  input: InputStamp,
+): Omit<Meta, 'finished'> {
+  return { version, fingerprint, input, ...(shard ? { shard } : {}) }
+}
+
 /** The files are emptied, not replaced, where the lock stands on them. */
 async function empty(path: string, log: string): Promise<void> {
   await truncate(log, 0)
-  await rm(metaOf(path), { force: true })
+  await rm(metaPath(path), { force: true })
   if (path !== log) await rm(path, { force: true })
 }
 
@@ -162,27 +222,71 @@ function refuseOther(path: string, before: Fingerprint, now: Fingerprint): void 
 }
 
 function foreign(path: string): BtError {
-  return new BtError('BT_OUTPUT_EXISTS', `${path} exists and was not made by bt-native generate`, {
+  return new BtError('BT_OUTPUT_EXISTS', `${path} exists and was not made by this command`, {
     remedy: 'Choose another --output, or --force to replace it.',
   })
 }
 
-/** A finished .json has no work log to add to; one that a kill left holds nothing more. */
-async function otherInput(path: string, log: string): Promise<BtError> {
-  await rm(log, { force: true })
-  return new BtError('BT_OUTPUT_CHANGED', `${path} is finished, and was made from another input or --limit`, {
-    remedy: 'Choose another --output, or --force to start over. A .jsonl output can be added to.',
+/**
+ * Passes over what is in an output already, which must be what `rows` begins with.
+ * @returns the rows that are still to be made
+ * @throws {BtError} BT_INPUT_CHANGED
+ */
+export async function* afterStored<Row extends { index: number }>(
+  rows: AsyncIterable<Row>,
+  output: OutputFile | undefined,
+  { keyOf, names, onStored }: AfterStored<Row>,
+): AsyncGenerator<Row> {
+  const done = output?.rows ?? 0
+  const stored = output?.stored()[Symbol.asyncIterator]()
+  let read = 0
+  try {
+    for await (const row of rows) {
+      read++
+      if (row.index >= done) yield row
+      else {
+        const before = (await stored!.next()).value as StoredRow | undefined
+        if (before?.key !== keyOf(row)) {
+          throw otherRows(`row ${row.index + 1} of ${names.input} is not the one that ${names.output} has there`)
+        }
+        onStored?.(row, before.row)
+      }
+    }
+    if (read < done) throw otherRows(`${names.input} has ${read} rows, but ${names.output} has ${done} already`)
+  } finally {
+    await stored?.return?.()
+  }
+}
+
+export interface AfterStored<Row> {
+  keyOf(row: Row): string
+  /** For messages. */
+  names: { input: string; output?: string | undefined }
+  onStored?(row: Row, stored: Record<string, unknown>): void
+}
+
+function otherRows(what: string): BtError {
+  return new BtError('BT_INPUT_CHANGED', what, {
+    remedy: 'Give the input (and --limit) that the output was begun with, another --output, or --force to start over.',
   })
 }
 
-function metaOf(path: string): string {
+/** A finished .json or .parquet has no work log to add to; one that a kill left holds nothing more. */
+async function otherInput(path: string, log: string): Promise<BtError> {
+  await rm(log, { force: true })
+  return new BtError('BT_OUTPUT_CHANGED', `${path} is finished, and was made from another input or --limit`, {
+    remedy: 'Choose another --output, or --force to start over. An output of .jsonl or .jsonl.gz can be added to.',
+  })
+}
+
+function metaPath(path: string): string {
   return `${path}.meta.json`
 }
 
 /** Undefined where there is none of generate: a record of that name may be another command's. */
-async function readMeta(path: string): Promise<Meta | undefined> {
+export async function readMeta(path: string): Promise<Meta | undefined> {
   try {
-    const meta = JSON.parse(await readFile(metaOf(path), 'utf8')) as Meta
+    const meta = JSON.parse(await readFile(metaPath(path), 'utf8')) as Meta
     return meta.fingerprint ? meta : undefined
   } catch (error) {
     if (hasCode(error, 'ENOENT')) return undefined
@@ -191,11 +295,12 @@ async function readMeta(path: string): Promise<Meta | undefined> {
 }
 
 async function writeMeta(path: string, meta: Meta): Promise<void> {
-  await writeFileAtomic(metaOf(path), `${JSON.stringify(meta, null, 2)}\n`)
+  await writeFileAtomic(metaPath(path), `${JSON.stringify(meta, null, 2)}\n`)
 }
 
 /** bytes is -1 for a pipe, which is never known to be the same. */
-async function stampOf({ input, limit }: OutputOptions): Promise<InputStamp> {
+async function stampOf({ input, limit, stamp }: OutputOptions): Promise<InputStamp> {
+  if (stamp) return stamp
   if (input === '-') return { path: '-', bytes: -1, modified: 0, limit: limit ?? null }
   const { size, mtimeMs } = await stat(input)
   return { path: resolve(input), bytes: size, modified: mtimeMs, limit: limit ?? null }
@@ -218,10 +323,12 @@ async function exists(path: string): Promise<boolean> {
 /** Rows to a pipe: nothing to go on with, nothing to lock. Waits while the reader is slow. */
 function standardOutput(): OutputFile {
   return {
-    keys: [],
-    append: (row) =>
+    rows: 0,
+    stored: async function* () {},
+    append: (...rows) =>
       new Promise((done, fail) => {
-        process.stdout.write(`${JSON.stringify(row)}\n`, (error) => (error ? fail(error) : done()))
+        const text = rows.map((row) => `${JSON.stringify(row)}\n`).join('')
+        process.stdout.write(text, (error) => (error ? fail(error) : done()))
       }),
     finish: async () => undefined,
   }

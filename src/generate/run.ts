@@ -3,17 +3,22 @@ import { checkFile } from '../data/bytes.js'
 import type { DropCount } from '../data/types.js'
 import { BtError } from '../errors.js'
 import { resolveOptions } from '../fields.js'
+import { LeakFinder } from '../metrics/health.js'
 import { openAhead } from '../native/ahead.js'
 import type { OnProgress } from '../progress.js'
 import type { TemplateDescription } from '../text/types.js'
 import { packageVersion } from '../version.js'
+import { columnsOf } from './columns.js'
+import { fingerprintOf } from './fingerprint.js'
 import { readInput } from './input.js'
 import { type Located, loadSampler, locate } from './load.js'
 import type { Machine } from './machine.js'
 import { type GenerateInput, type GenerateOptions, generateSchema } from './options.js'
-import { type Fingerprint, finishedRows, type ReservedOutput, reserveOutput, rowKey } from './output.js'
-import { sampleRows } from './sample.js'
-import type { GeneratedRow, GenerateSummary, TextRow } from './types.js'
+import { afterStored, finishedRows, type OutputOptions, type ReservedOutput, reserveOutput, rowKey } from './output.js'
+import { type SampleContext, sampleRows } from './sample.js'
+import { retryTemperature } from './sampling.js'
+import { parseShard, rowsOfShard, type Shard, shardPath } from './shard.js'
+import type { GeneratedRow, GenerateSummary } from './types.js'
 
 /** What is known before the first row. */
 export interface GenerateStart {
@@ -26,6 +31,9 @@ export interface GenerateStart {
   template: TemplateDescription
   /** Rows that are in the output already. */
   rowsDone: number
+  /** Where rows go: with a shard, not the name that was given. */
+  output?: string
+  shard?: Shard
 }
 
 export interface GenerateControl {
@@ -49,52 +57,82 @@ export async function* generate(
   input: GenerateInput,
   control: GenerateControl = {},
 ): AsyncGenerator<GeneratedRow, GenerateSummary> {
-  const options = resolveOptions(generateSchema, input)
+  const given = resolveOptions(generateSchema, input)
+  refuseContrary(given)
+  const shard = given.shard === undefined ? undefined : parseShard(given.shard)
+  const options = {
+    ...given,
+    output: shard && given.output && given.output !== '-' ? shardPath(given.output, shard) : given.output,
+  }
   openAhead({ device: options.device })
   const located = await locate(options, control)
   if (options.input !== '-') await checkFile(options.input)
-  const outputOptions = {
-    ...options,
-    version: packageVersion(),
-    fingerprint: fingerprintOf(options, located, options.precision === 'auto' ? undefined : options.precision),
-    given: located.template.task === 'backward' ? ('response' as const) : ('instruction' as const),
-  }
+  const outputOptions = outputOptionsOf(options, located, shard)
   if (options.output) {
     const rows = await finishedRows(options.output, outputOptions)
     if (rows !== undefined) return { ...nothing(options), rows, alreadyDone: true }
   }
   const reserved = options.output ? await reserveOutput(options.output, outputOptions) : undefined
   try {
-    return yield* write(options, located, reserved, control)
+    return yield* write({ options, located, shard }, reserved, control)
   } finally {
     await reserved?.release()
   }
 }
 
+/** @throws {BtError} BT_USAGE for options that contradict each other */
+function refuseContrary({ n, greedy, temperature }: GenerateOptions): void {
+  if (n === 1 || (!greedy && temperature > 0)) return
+  throw new BtError('BT_USAGE', `--n ${n}: greedy candidates are all the same`, {
+    remedy: 'Sample them: leave --greedy and --temperature 0 out.',
+  })
+}
+
+function outputOptionsOf(options: GenerateOptions, located: Located, shard: Shard | undefined): OutputOptions {
+  const text = located.template.task === 'backward' ? 'response' : 'instruction'
+  return {
+    ...options,
+    shard,
+    version: packageVersion(),
+    fingerprint: fingerprintOf(options, located, options.precision === 'auto' ? undefined : options.precision),
+    keyOf: (row) => rowKey(row.id, row[text]),
+    columns: columnsOf(options),
+  }
+}
+
+/** A generation whose options are judged and whose model is found. */
+interface Prepared {
+  options: GenerateOptions
+  located: Located
+  shard: Shard | undefined
+}
+
 async function* write(
-  options: GenerateOptions,
-  located: Located,
+  prepared: Prepared,
   reserved: ReservedOutput | undefined,
   control: GenerateControl,
 ): AsyncGenerator<GeneratedRow, GenerateSummary> {
   const started = performance.now()
-  const { machine, sampler } = await loadSampler(options, located)
+  const { options, located, shard } = prepared
+  const loaded = await loadSampler(options, located)
+  const { machine } = loaded
   const leave = () => machine.runtime.abort()
   control.abort?.addEventListener('abort', leave)
   try {
-    const { template, tokenizer } = located
     const output = await reserved?.open(fingerprintOf(options, located, machine.precision))
-    const done = output?.keys ?? []
-    control.onStart?.({ ...startOf(located, machine), rowsDone: done.length })
-    const source = readInput({ ...options, task: template.task })
-    const rows = afterDone(source.rows, done, options)
-    const summary = { ...nothing(options), rows: done.length }
-    const window = 4 * options.batchSize
-    const context = { ...options, sampler, template, tokenizer, window, signal: eitherOf(control) }
-    for await (const row of sampleRows(rows, context)) {
+    const rowsDone = output?.rows ?? 0
+    control.onStart?.({ ...startOf(located, machine), rowsDone, output: options.output, shard })
+    const source = readInput({ ...options, task: located.template.task })
+    const rows = afterStored(shard ? rowsOfShard(source.rows, shard) : source.rows, output, {
+      keyOf: ({ id, text }) => rowKey(id, text),
+      names: options,
+    })
+    const summary = { ...nothing(options), rows: rowsDone }
+    const context = await contextOf(options, located, loaded)
+    for await (const row of sampleRows(rows, { ...context, signal: eitherOf(control) })) {
       await output?.append(row)
       count(summary, row)
-      control.onProgress?.({ label: 'writing', done: summary.rows, total: options.limit, unit: 'rows' })
+      control.onProgress?.({ label: 'writing', done: summary.rows, total: rowsOf(options, shard), unit: 'rows' })
       yield row
     }
     if (control.abort?.aborted) throw new BtError('BT_ABORTED', `stopped after ${summary.rows} rows`)
@@ -110,41 +148,48 @@ async function* write(
   }
 }
 
+/** What sampleRows works with. */
+async function contextOf(
+  options: GenerateOptions,
+  { template, tokenizer }: Located,
+  { sampler }: Awaited<ReturnType<typeof loadSampler>>,
+): Promise<SampleContext> {
+  const { n, rerank, guard, guardRetries, stop = [] } = options
+  return {
+    ...options,
+    sampler,
+    template,
+    tokenizer,
+    stop,
+    guard: { faults: guard, retries: guardRetries, task: template.task, leaks: new LeakFinder([template.ask]) },
+    retryTemperature: retryTemperature(options),
+    window: Math.max(2, Math.ceil((4 * options.batchSize) / n)),
+    ranking:
+      n === 1
+        ? undefined
+        : {
+            by: rerank,
+            score: (batch) => sampler.logProbs(batch),
+            blankPrompt: await template.blankPrompt(),
+            endToken: template.stopTokens[0]!,
+          },
+  }
+}
+
+/** Rows that a limit lets the shard have. */
+function rowsOf({ limit }: GenerateOptions, shard: Shard | undefined): number | undefined {
+  return limit === undefined || !shard ? limit : Math.max(0, Math.ceil((limit - shard.index + 1) / shard.count))
+}
+
 /** The decode loop ends for both; whether rows are saved or dropped is told apart afterwards. */
 function eitherOf({ signal, abort }: GenerateControl): AbortSignal {
   return AbortSignal.any([signal, abort].filter((one) => one !== undefined))
 }
 
-/**
- * Rows after those that are done, which must be the input's first.
- * @throws {BtError} BT_INPUT_CHANGED
- */
-async function* afterDone(
-  rows: AsyncIterable<TextRow>,
-  done: readonly unknown[],
-  { input, output }: GenerateOptions,
-): AsyncGenerator<TextRow> {
-  let read = 0
-  for await (const row of rows) {
-    read++
-    if (row.index >= done.length) yield row
-    else if (rowKey(row.id, row.text) !== done[row.index]) {
-      throw new BtError(
-        'BT_INPUT_CHANGED',
-        `row ${row.index + 1} of ${input} is not the one that ${output} has there`,
-        {
-          remedy: 'Give the input that the output was begun with, another --output, or --force to start over.',
-        },
-      )
-    }
-  }
-  if (read >= done.length) return
-  throw new BtError('BT_INPUT_CHANGED', `${input} has ${read} rows, but ${output} has ${done.length} already`, {
-    remedy: 'Give the input (and --limit) that the output was begun with, another --output, or --force to start over.',
-  })
-}
-
-function startOf({ source, adapter, template }: Located, machine: Machine): Omit<GenerateStart, 'rowsDone'> {
+function startOf(
+  { source, adapter, template }: Located,
+  machine: Machine,
+): Omit<GenerateStart, 'rowsDone' | 'output' | 'shard'> {
   const { device, precision, threads, detail } = machine
   return {
     device,
@@ -157,31 +202,6 @@ function startOf({ source, adapter, template }: Located, machine: Machine): Omit
   }
 }
 
-/** What the rows depend on beside the input. Which precision "auto" is, the machine says. */
-function fingerprintOf(
-  options: GenerateOptions,
-  { source, adapter, template }: Located,
-  precision: Machine['precision'] | undefined,
-): Fingerprint {
-  const { temperature, topP, topK, minP, repetitionPenalty, maxNewTokens, maxTokens, seed } = options
-  const { weights, keepAdapter } = options
-  const sampled: Fingerprint =
-    options.greedy || temperature === 0 ? { temperature: 0 } : { temperature, topP, topK, minP, seed }
-  return {
-    model: source.hash.slice(0, 16),
-    adapter: adapter?.hash.slice(0, 16) ?? 'none',
-    template: template.hash,
-    column: options.column ?? null,
-    ...sampled,
-    repetitionPenalty,
-    maxNewTokens,
-    maxTokens,
-    precision,
-    weights,
-    keepAdapter,
-  }
-}
-
 function nothing({ output }: GenerateOptions): GenerateSummary {
   return {
     rows: 0,
@@ -189,6 +209,9 @@ function nothing({ output }: GenerateOptions): GenerateSummary {
     cut: 0,
     unfinished: 0,
     empty: 0,
+    rewritten: 0,
+    faulty: 0,
+    faults: {},
     dropped: [] as DropCount[],
     tokens: 0,
     seconds: 0,
@@ -206,4 +229,7 @@ function count(summary: GenerateSummary, row: GeneratedRow): void {
   if (row.cut > 0) summary.cut++
   if (row.finish === 'length' || row.finish === 'not-finite') summary.unfinished++
   if (row.finish === 'empty') summary.empty++
+  if (row.attempt) summary.rewritten++
+  if (row.guard) summary.faulty++
+  for (const fault of row.guard ?? []) summary.faults[fault] = (summary.faults[fault] ?? 0) + 1
 }

@@ -1,17 +1,26 @@
-// Rows through the sampler: read ahead, admitted and handed out in the order they came in. Knows nothing of files.
+// Rows through the sampler: read ahead, admitted, guarded, ranked, and handed out in the order they came in. Knows nothing
+// of files.
 import { createHash } from 'node:crypto'
-import type { Finished, Sampler } from '../../binding.js'
+import type { Finished, Sampler, SamplerPrompt } from '../../binding.js'
 import { hasCode } from '../errors.js'
-import type { PromptTemplate, Tokenizer } from '../text/types.js'
+import type { PromptTemplate } from '../text/types.js'
+import { patience, ReadAhead } from './read-ahead.js'
+import { bestOf, type Ranking, scoreCandidates } from './rerank.js'
+import { type Candidate, candidateOf, emptyRow, type RowMaking, rowOf } from './row.js'
 import type { GeneratedRow, TextRow } from './types.js'
 
-export interface SampleContext {
+export interface SampleContext extends RowMaking {
   sampler: Pick<Sampler, 'add' | 'advance'>
-  tokenizer: Pick<Tokenizer, 'decode'>
   template: Pick<PromptTemplate, 'task' | 'encodePrompt'>
   seed: number
   maxTokens: number
   maxNewTokens: number
+  /** Candidates a row. */
+  n: number
+  /** How the best of them is told; needed for more than one. */
+  ranking?: Ranking
+  /** Temperature of attempts after the first, where the first is greedy. */
+  retryTemperature?: number
   /** Rows read but not yet handed out: what a kill loses at most. Enough to keep all cache slots busy. */
   window: number
   /** Ends after the decode steps under way. */
@@ -22,34 +31,44 @@ export interface SampleContext {
 
 /** Decode steps of one native call: long enough to pay for the crossing, short enough to be stopped. */
 const stepsPerCall = 8
-/** How long to wait for a slow producer while there is other work: milliseconds. */
-const patience = 20
 
-/** A prompt in the sampler, and the rows that have this text. */
+/** A text, and the rows that have it. */
 interface Job {
   text: string
+  prompt: Int32Array
   cut: number
   rows: TextRow[]
+  /** [n] the best attempt so far of each. */
+  candidates: (Candidate | undefined)[]
+  /** Candidates that are not yet what they will be. */
+  open: number
+}
+
+/** One sequence to be written. */
+interface Attempt {
+  job: Job
+  candidate: number
+  attempt: number
 }
 
 /**
- * Number that a row's randomness is a function of: 31 bits over seed and text. Position and neighbours play no part, so
- * equal texts get equal outputs wherever they stand.
+ * Number that a sequence's randomness is a function of: 31 bits over seed, text, candidate and attempt. Position and
+ * neighbours play no part, so equal texts get equal outputs wherever they stand.
  */
-export function samplerId(seed: number, text: string): number {
-  return createHash('sha256').update(`${seed}\n`).update(text).digest().readUInt32BE(0) & 0x7fffffff
+export function samplerId(seed: number, text: string, candidate = 0, attempt = 0): number {
+  const which = candidate === 0 && attempt === 0 ? `${seed}` : `${seed}/${candidate}/${attempt}`
+  return createHash('sha256').update(`${which}\n`).update(text).digest().readUInt32BE(0) & 0x7fffffff
 }
 
 /**
- * Writes an answer for each row, in the order of the rows.
+ * Writes an answer for each row, in the order of the rows. Nothing is computed between two calls of next(): who reads
+ * slowly holds the sampler.
  * @throws what the sampler throws (BT_ABORTED, BT_OUT_OF_MEMORY, ...); rows handed out until then are right
  */
 export async function* sampleRows(rows: AsyncIterable<TextRow>, context: SampleContext): AsyncGenerator<GeneratedRow> {
-  const { sampler, signal, window } = context
+  const { signal, window } = context
   const ahead = new ReadAhead(rows, signal)
-  const jobs = new Map<number, Job>()
-  const done = new Map<number, GeneratedRow>()
-  let held: TextRow[] = []
+  const desk = new Desk(context)
   let read = 0
   let next: number | undefined
   let handedOut = 0
@@ -58,165 +77,126 @@ export async function* sampleRows(rows: AsyncIterable<TextRow>, context: SampleC
     while (!signal?.aborted) {
       const inFlight = read - handedOut
       if (!ahead.ended && inFlight <= window / 2) {
-        const fresh = await ahead.take(window - inFlight, jobs.size > 0 ? patience : undefined)
+        const fresh = await ahead.take(window - inFlight, desk.busy ? patience : undefined)
         next ??= fresh[0]?.index
         read += fresh.length
-        held.push(...fresh)
+        await desk.admit(fresh)
       }
-      held = await admit(held, jobs, done, context)
-      if (jobs.size > 0) {
-        const result = await sampler.advance(stepsPerCall)
-        for (const finished of result.finished) settle(finished, jobs, done, context)
-        context.onAdvance?.(result.generated)
-      }
-      while (next !== undefined && done.has(next)) {
-        const row = done.get(next)!
-        done.delete(next++)
+      await desk.advance()
+      while (next !== undefined && desk.done.has(next)) {
+        const row = desk.done.get(next)!
+        desk.done.delete(next++)
         handedOut++
         yield row
       }
-      if (ahead.ended && jobs.size === 0 && held.length === 0) return
+      if (ahead.ended && !desk.busy) return
     }
   } finally {
     ahead.close()
   }
 }
 
-/**
- * Encodes rows and queues them in their order: nothing is padded, so sorting by length would gain nothing, and would
- * hold back the rows that are done.
- * @returns rows whose number is in use by another text: they wait until that one is done
- */
-async function admit(
-  rows: TextRow[],
-  jobs: Map<number, Job>,
-  done: Map<number, GeneratedRow>,
-  context: SampleContext,
-): Promise<TextRow[]> {
-  if (rows.length === 0) return []
-  const held: TextRow[] = []
-  const fresh = new Map<number, Job>()
-  for (const row of rows) {
-    const id = samplerId(context.seed, row.text)
-    const job = jobs.get(id) ?? fresh.get(id)
-    if (!job) fresh.set(id, { text: row.text, cut: 0, rows: [row] })
-    else if (job.text === row.text) job.rows.push(row)
-    else held.push(row)
-  }
-  const prompts = await Promise.all([...fresh].map(([id, job]) => encode(id, job, done, context)))
-  const queued = prompts.filter((prompt) => prompt !== undefined)
-  for (const { id } of queued) jobs.set(id, fresh.get(id)!)
-  if (queued.length > 0) await context.sampler.add(queued)
-  return held
-}
+/** Texts under way. */
+class Desk {
+  /** Rows that are written but not handed out, by their place in the input. */
+  readonly done = new Map<number, GeneratedRow>()
+  private readonly jobs = new Map<string, Job>()
+  private readonly running = new Map<number, Attempt>()
+  /** Those whose number another sequence has: they wait until that one is done. */
+  private waiting: Attempt[] = []
 
-/** The prompt of a job; undefined for an empty text, whose rows are settled at once. */
-async function encode(id: number, job: Job, done: Map<number, GeneratedRow>, context: SampleContext) {
-  try {
-    const { tokens, cut } = await context.template.encodePrompt(job.text, context.maxTokens)
-    job.cut = cut
-    return { id, tokens, maxNewTokens: context.maxNewTokens }
-  } catch (error) {
-    if (!hasCode(error, 'BT_ROW_EMPTY')) throw error
-    const nothing = { finish: 'empty', tokens: 0, logProb: null, cut: 0 } as const
-    for (const row of job.rows) done.set(row.index, written(row, '', nothing, context))
-    return undefined
-  }
-}
+  constructor(private readonly context: SampleContext) {}
 
-/** Turns what the sampler finished into rows. */
-function settle(
-  finished: Finished,
-  jobs: Map<number, Job>,
-  done: Map<number, GeneratedRow>,
-  context: SampleContext,
-): void {
-  const job = jobs.get(finished.id)!
-  jobs.delete(finished.id)
-  const text = context.tokenizer.decode(finished.tokens).trim()
-  const logProbs = Array.from(finished.logProbs)
-  const sum = logProbs.reduce((total, value) => total + value, 0)
-  const outcome = {
-    finish: finished.reason,
-    tokens: finished.tokens.length,
-    logProb: logProbs.length > 0 ? Number((sum / logProbs.length).toFixed(4)) : null,
-    cut: job.cut,
-  }
-  for (const row of job.rows) done.set(row.index, written(row, text, outcome, context))
-}
-
-function written(
-  row: TextRow,
-  text: string,
-  outcome: Pick<GeneratedRow, 'finish' | 'tokens' | 'logProb' | 'cut'>,
-  { template }: SampleContext,
-): GeneratedRow {
-  return {
-    id: row.id,
-    instruction: template.task === 'backward' ? text : row.text,
-    response: template.task === 'backward' ? row.text : text,
-    ...(row.reference === undefined ? {} : { reference: row.reference }),
-    ...outcome,
-    ...(row.source === undefined ? {} : { source: row.source }),
-  }
-}
-
-/** Takes rows from a source that may be slower than the sampler, without waiting for it when there is other work. */
-class ReadAhead {
-  ended = false
-  private readonly iterator: AsyncIterator<TextRow>
-  private pending: Promise<IteratorResult<TextRow>> | undefined
-
-  constructor(
-    rows: AsyncIterable<TextRow>,
-    private readonly signal: AbortSignal | undefined,
-  ) {
-    this.iterator = rows[Symbol.asyncIterator]()
-  }
-
-  /** Leaves the source without waiting for what it is about to give: a pipe may never give anything. */
-  close(): void {
-    const nobodyAsks = () => undefined
-    this.pending?.catch(nobodyAsks)
-    this.iterator.return?.(undefined).catch(nobodyAsks)
+  get busy(): boolean {
+    return this.jobs.size > 0
   }
 
   /**
-   * Up to `count` rows. Waits for the first; for others (and for the first, given `wait`) only `wait` or 20 ms; for
-   * none once the signal is aborted.
+   * Encodes rows and queues them in their order: nothing is padded, so sorting by length would gain nothing, and would
+   * hold back the rows that are done.
    */
-  async take(count: number, wait?: number): Promise<TextRow[]> {
-    const rows: TextRow[] = []
-    while (rows.length < count && !this.ended) {
-      this.pending ??= this.iterator.next()
-      const result = await inTime(this.pending, rows.length > 0 ? patience : wait, this.signal)
-      if (result === undefined) break
-      this.pending = undefined
-      if (result.done) this.ended = true
-      else rows.push(result.value)
+  async admit(rows: TextRow[]): Promise<void> {
+    const fresh: Job[] = []
+    for (const row of rows) {
+      const job = this.jobs.get(row.text)
+      if (job) job.rows.push(row)
+      else fresh.push(this.open(row))
     }
-    return rows
+    await Promise.all(fresh.map((job) => this.encode(job)))
+    const written = fresh.filter(({ prompt }) => prompt.length > 0)
+    await this.submit(written.flatMap((job) => job.candidates.map((_, candidate) => ({ job, candidate, attempt: 0 }))))
   }
-}
 
-/** What `promise` gives within `milliseconds`, if they are limited, and before the signal aborts; else undefined. */
-async function inTime<T>(
-  promise: Promise<T>,
-  milliseconds: number | undefined,
-  signal: AbortSignal | undefined,
-): Promise<T | undefined> {
-  if (signal?.aborted) return undefined
-  let leave = () => {}
-  let timer: NodeJS.Timeout | undefined
-  const late = new Promise<undefined>((resolve) => {
-    leave = () => resolve(undefined)
-    if (milliseconds !== undefined) timer = setTimeout(leave, milliseconds)
-    signal?.addEventListener('abort', leave)
-  })
-  try {
-    return await Promise.race([promise, late])
-  } finally {
-    clearTimeout(timer)
-    signal?.removeEventListener('abort', leave)
+  /** Some decode steps, and what follows from what they finished. */
+  async advance(): Promise<void> {
+    if (this.running.size === 0) return
+    const result = await this.context.sampler.advance(stepsPerCall)
+    const again = result.finished.map((finished) => this.settle(finished)).filter((attempt) => attempt !== undefined)
+    this.context.onAdvance?.(result.generated)
+    const waiting = this.waiting
+    this.waiting = []
+    await this.submit([...again, ...waiting])
+    for (const job of [...this.jobs.values()].filter(({ open }) => open === 0)) await this.close(job)
+  }
+
+  private open(row: TextRow): Job {
+    const { n } = this.context
+    const job = { text: row.text, prompt: new Int32Array(), cut: 0, rows: [row], candidates: Array(n), open: n }
+    job.candidates.fill(undefined)
+    this.jobs.set(row.text, job)
+    return job
+  }
+
+  /** An empty text's rows are written at once. */
+  private async encode(job: Job): Promise<void> {
+    const { template, maxTokens } = this.context
+    try {
+      const { tokens, cut } = await template.encodePrompt(job.text, maxTokens)
+      job.prompt = tokens
+      job.cut = cut
+    } catch (error) {
+      if (!hasCode(error, 'BT_ROW_EMPTY')) throw error
+      for (const row of job.rows) this.done.set(row.index, emptyRow(row, this.context))
+      this.jobs.delete(job.text)
+    }
+  }
+
+  private async submit(attempts: Attempt[]): Promise<void> {
+    const { seed, maxNewTokens, retryTemperature, sampler } = this.context
+    const prompts: SamplerPrompt[] = []
+    for (const one of attempts) {
+      const id = samplerId(seed, one.job.text, one.candidate, one.attempt)
+      if (this.running.has(id)) this.waiting.push(one)
+      else {
+        this.running.set(id, one)
+        const warmer = one.attempt > 0 && retryTemperature !== undefined ? { temperature: retryTemperature } : {}
+        prompts.push({ id, tokens: one.job.prompt, maxNewTokens, ...warmer })
+      }
+    }
+    if (prompts.length > 0) await sampler.add(prompts)
+  }
+
+  /** @returns the attempt that follows, where the guard wants one */
+  private settle(finished: Finished): Attempt | undefined {
+    const { job, candidate, attempt } = this.running.get(finished.id)!
+    this.running.delete(finished.id)
+    const fresh = candidateOf(finished, job.text, attempt, this.context)
+    const before = job.candidates[candidate]
+    const best = before ? bestOf([before, fresh]) : fresh
+    job.candidates[candidate] = best
+    if (best.faults.length > 0 && attempt < this.context.guard.retries) {
+      return { job, candidate, attempt: attempt + 1 }
+    }
+    job.open--
+    return undefined
+  }
+
+  /** Ranks the candidates of a text and writes its rows. */
+  private async close(job: Job): Promise<void> {
+    const candidates = job.candidates as Candidate[]
+    if (this.context.ranking) await scoreCandidates(candidates, this.context.ranking)
+    const best = bestOf(candidates)
+    for (const row of job.rows) this.done.set(row.index, rowOf(row, best, job.cut, this.context, candidates))
+    this.jobs.delete(job.text)
   }
 }

@@ -1,5 +1,6 @@
 // What goes into generation and what comes out of it.
 import type { DropCount } from '../data/types.js'
+import type { Fault } from './guard.js'
 
 /** A text to write for, as read from the input. */
 export interface TextRow {
@@ -14,11 +15,33 @@ export interface TextRow {
   source?: string
 }
 
-/** Why an output ended: end of turn, maxNewTokens, logits that became NaN or infinite, or an empty text. */
+/** Why an output ended: end of turn or a stop text, maxNewTokens, logits that became NaN or infinite, or an empty text. */
 export type FinishReason = 'stop' | 'length' | 'not-finite' | 'empty'
 
+/** How one text was written. */
+export interface WritingOutcome {
+  finish: FinishReason
+  /** Tokens written, without the end token; with those of a stop text. */
+  tokens: number
+  /** Mean log-probability of the tokens written, end token included, under the untempered model; nats. */
+  logProb: number | null
+  /** What candidates were ranked by: pmi or likelihood, nats. */
+  score?: number
+  /** Which attempt of the guard it is, where it is not the first (0). */
+  attempt?: number
+  /** Faults that are left after all attempts. */
+  guard?: Fault[]
+  /** Log-probability of each token and of the end token, on request. */
+  logProbs?: number[]
+}
+
+/** A text that could have been the row's, on request. */
+export interface WrittenCandidate extends WritingOutcome {
+  text: string
+}
+
 /** One written row, as it stands in the output. */
-export interface GeneratedRow {
+export interface GeneratedRow extends WritingOutcome {
   id: string
   /** Written in the backward task, given in the forward one. */
   instruction: string
@@ -26,14 +49,11 @@ export interface GeneratedRow {
   response: string
   /** The true instruction (or response) of the input row, where it has one. */
   reference?: string
-  finish: FinishReason
-  /** Tokens written, without the end token. */
-  tokens: number
-  /** Mean log-probability of the tokens written, end token included, under the untempered model; nats. */
-  logProb: number | null
   /** Tokens of the text that did not fit into the prompt. */
   cut: number
   source?: string
+  /** All candidates in the order of their numbers, on request. */
+  candidates?: WrittenCandidate[]
 }
 
 /** Where a generation stood when it ended. */
@@ -46,6 +66,11 @@ export interface GenerateSummary {
   cut: number
   unfinished: number
   empty: number
+  /** Rows whose text is not the first that was written: the guard found a fault in that. */
+  rewritten: number
+  /** Rows in which a fault is left, marked there, and how many have each. */
+  faulty: number
+  faults: Partial<Record<Fault, number>>
   /** Records of the input that gave no row. */
   dropped: DropCount[]
   /** Tokens written by this call. */

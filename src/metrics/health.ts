@@ -1,4 +1,5 @@
-// What can be wrong with one written text whatever the true one says: template leaks, loops, copies.
+// What can be wrong with one written text whatever the true one says: template leaks, loops, copies, no end. Evaluation
+// counts these, and generation's guard writes such a text again: both ask here.
 import { Vocabulary, words } from './words.js'
 
 /** Marks of prompt layouts, none of which belongs in an instruction. */
@@ -77,4 +78,43 @@ export function copiedShare(tokens: readonly string[], given: readonly string[])
     }
   }
   return copied.reduce((sum, one) => sum + one, 0) / text.length
+}
+
+/** How a writer says that an output ended, and whether its end is missing. */
+export const endings: ReadonlyMap<string, boolean> = new Map([
+  ['stop', false],
+  ['length', true],
+  ['not-finite', true],
+])
+
+/** What a look at one text finds. */
+export interface Health {
+  empty: boolean
+  leaks: boolean
+  loops: boolean
+  /** Share of its words in long runs that the given text holds as well; undefined where none is given. */
+  copied: number | undefined
+  /** Undefined where it is not known how the text ended. */
+  missingEnd: boolean | undefined
+}
+
+/**
+ * Looks at one text.
+ * @param given what the model was given
+ * @param finish how writing ended
+ */
+export function healthOf(
+  text: string,
+  given: string | undefined,
+  finish: string | undefined,
+  leaks: LeakFinder,
+): Health {
+  const tokens = words(text)
+  return {
+    empty: text.trim() === '',
+    leaks: leaks.find(text, given).length > 0,
+    loops: repeated4grams(tokens) > loopShare,
+    copied: given === undefined ? undefined : copiedShare(tokens, words(given)),
+    missingEnd: finish === undefined ? undefined : endings.get(finish),
+  }
 }

@@ -1,5 +1,5 @@
 // What a reader must know to read an evaluation's numbers right, in sentences.
-import { endings } from './text.js'
+import { endings } from './health.js'
 import type { EvaluationRow, Measurements } from './types.js'
 import { rougeTokens } from './words.js'
 

@@ -1,15 +1,8 @@
 // All metrics that look at a text by itself (and at the text that was given), as one row of numbers that add up.
 import type { FromSums } from './bootstrap.js'
-import { copiedShare, type LeakFinder, loopShare, repeated4grams } from './health.js'
+import { healthOf, type LeakFinder } from './health.js'
 import type { MetricName } from './types.js'
-import { splitSpaces, words } from './words.js'
-
-/** How a writer says that an output ended, and whether its end is missing. */
-export const endings: ReadonlyMap<string, 0 | 1> = new Map([
-  ['stop', 0],
-  ['length', 1],
-  ['not-finite', 1],
-])
+import { splitSpaces } from './words.js'
 
 /** Columns of one text. Those called "known" count the rows that a rate is over. */
 const column = {
@@ -36,19 +29,19 @@ export function textNumbers(
   leaks: LeakFinder,
 ): Float64Array {
   const out = new Float64Array(textSize)
-  const tokens = words(text)
+  const health = healthOf(text, given, finish, leaks)
   out[column.known] = 1
-  out[column.empty] = text.trim() === '' ? 1 : 0
-  out[column.leaks] = leaks.find(text, given).length > 0 ? 1 : 0
-  out[column.loops] = repeated4grams(tokens) > loopShare ? 1 : 0
-  if (given !== undefined) {
+  out[column.empty] = Number(health.empty)
+  out[column.leaks] = Number(health.leaks)
+  out[column.loops] = Number(health.loops)
+  if (health.copied !== undefined) {
     out[column.givenKnown] = 1
-    out[column.copyRate] = copiedShare(tokens, words(given))
-    out[column.copies] = out[column.copyRate]! > 0 ? 1 : 0
+    out[column.copyRate] = health.copied
+    out[column.copies] = Number(health.copied > 0)
   }
-  if (finish !== undefined && endings.has(finish)) {
+  if (health.missingEnd !== undefined) {
     out[column.finishKnown] = 1
-    out[column.missingEnd] = endings.get(finish)!
+    out[column.missingEnd] = Number(health.missingEnd)
   }
   out[column.words] = splitSpaces(text).length
   out[column.characters] = Array.from(text).length

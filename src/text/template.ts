@@ -130,6 +130,9 @@ async function compile(
       row.set(targetIds, tokens.length)
       return { tokens: row, targetStart: tokens.length, cut, dropped }
     },
+    async blankPrompt() {
+      return Int32Array.from([...head, ...(await encodeIn(context, '')), ...mid])
+    },
     describe: () => ({ task, form, ask, hash, text }),
   }
 }

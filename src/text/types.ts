@@ -103,6 +103,8 @@ export interface PromptTemplate {
    * @throws {BtError} BT_ROW_TOO_LONG when the template and 16 tokens of context do not fit, BT_ROW_EMPTY for no context
    */
   encodePrompt(context: string, maxTokens: number): Promise<EncodedPrompt>
+  /** The same with nothing in the context's place: what a text's probability without a context is taken after. */
+  blankPrompt(): Promise<Int32Array>
   /** What stands in bt_native.json beside an adapter. */
   describe(): TemplateDescription
 }

@@ -22,7 +22,7 @@ describe('the overview', () => {
     const { code, stdout } = await runCli([])
     expect(code).toBe(0)
     expect(stdout).toMatch(
-      /Set up:\n +setup .*\n +doctor .*\n\nWork:\n +preprocess .*\n +audit .*\n +plan .*\n +train .*\n +report .*\n +generate .*\n +evaluate .*\n +export/,
+      /Set up:\n +setup .*\n +doctor .*\n\nWork:\n +preprocess .*\n +audit .*\n +plan .*\n +train .*\n +report .*\n +generate .*\n +merge-shards .*\n +evaluate .*\n +score .*\n +export/,
     )
   })
 
@@ -89,7 +89,7 @@ describe('help', () => {
     },
   )
 
-  test.each(['train', 'generate', 'export'])('of %s has two examples whose flags exist', async (name) => {
+  test.each(['train', 'generate', 'score', 'export'])('of %s has two examples whose flags exist', async (name) => {
     const { stdout } = await runCli([name, '--help'])
     const lines = stdout.split('\n').filter((line) => line.startsWith('  $ '))
     expect(lines).toHaveLength(2)

@@ -171,6 +171,37 @@ describe('the first token of many rows with one prompt', () => {
     const kept = keepBest(p, (sorted) => sorted.findLastIndex((share) => share >= 0.2 * sorted[0]!) + 1)
     expectDrawnFrom(await count({ temperature: 1, minP: 0.2 }), kept)
   })
+  test('holds the most typical tokens alone', async () => {
+    const p = await tempered(1)
+    const entropy = -p.reduce((sum, share) => sum + share * Math.log(share), 0)
+    const distance = p.map((share) => Math.abs(-Math.log(share) - entropy))
+    const order = [...p.keys()].sort((a, b) => distance[a]! - distance[b]!)
+    let mass = 0
+    const kept = new Set<number>()
+    for (const token of order) {
+      if (mass >= 0.5) break
+      kept.add(token)
+      mass += p[token]!
+    }
+    expect(kept.size).toBeLessThan(p.length / 2)
+    expectDrawnFrom(
+      await count({ temperature: 1, typicalP: 0.5 }),
+      p.map((share, token) => (kept.has(token) ? share / mass : 0)),
+    )
+  })
+  test('follows biased logits, without what would come a second time', async () => {
+    const prompt = [...promptOf(2)]
+    const logits = (await distribution(promptOf(2))).map((share) => Math.log(share))
+    const best = logits.indexOf(Math.max(...logits))
+    logits[best]! -= 2
+    logits[7]! += 3
+    for (const token of prompt) logits[token] = Number.NEGATIVE_INFINITY
+    const logitBias = [
+      { token: best, bias: -2 },
+      { token: 7, bias: 3 },
+    ]
+    expectDrawnFrom(await count({ temperature: 1, noRepeatNgram: 1, logitBias }), softmax(logits))
+  })
   test('is the best one at a temperature near zero', async () => {
     const best = (await sample({}, [0], () => promptOf(2), 1)).get(0)!.tokens[0]!
     expect((await count({ temperature: 1e-40 }))[best]).toBe(rows)
@@ -185,6 +216,60 @@ test('a repetition penalty divides positive and multiplies negative logits of wh
   const penalized = logits.map((logit, token) => (prompt.includes(token) ? (logit < 0 ? logit * 5 : logit / 5) : logit))
   const best = penalized.indexOf(Math.max(...penalized))
   expect((await sample({ repetitionPenalty: 5 }, [0], () => prompt, 1)).get(0)!.tokens[0]).toBe(best)
+})
+
+test('presence and frequency penalties count tokens of the output alone', async () => {
+  const prompt = promptOf(4)
+  const free = (await sample({}, [0], () => prompt, 40)).get(0)!.tokens
+  const most = Math.max(...[...free].map((token) => free.filter((other) => other === token).length))
+  expect(most).toBeGreaterThan(2)
+  const never = (await sample({ presencePenalty: 100 }, [0], () => prompt, 40)).get(0)!.tokens
+  expect(new Set(never).size).toBe(40)
+  expect([...never].some((token) => prompt.includes(token))).toBe(true)
+  const twice = (await sample({ frequencyPenalty: 100 }, [0], () => prompt, 50)).get(0)!.tokens
+  expect(new Set(twice).size).toBe(50)
+})
+
+test('a row may have a temperature of its own', async () => {
+  const sampler = await model.createSampler({ ...tinySampler, seed: 9 })
+  const tokens = promptOf(2)
+  await sampler.add([
+    ...Array.from({ length: 30 }, (_, id) => ({ id, tokens, maxNewTokens: 1 })),
+    ...Array.from({ length: 30 }, (_, id) => ({ id: 100 + id, tokens, maxNewTokens: 1, temperature: 2 })),
+  ])
+  const finished: Finished[] = []
+  while (finished.length < 60) finished.push(...(await sampler.advance(4)).finished)
+  const different = (own: boolean) =>
+    new Set(finished.filter(({ id }) => id >= 100 === own).map((row) => row.tokens[0])).size
+  expect(different(false)).toBe(1)
+  expect(different(true)).toBeGreaterThan(5)
+  await sampler.close()
+})
+
+test('a stop text ends a row at the token that completes it, which stays', async () => {
+  const free = (await sample({}, [1])).get(1)!.tokens
+  // Each token is two letters; the text stands over three of them.
+  const spell = (token: number) => [65 + (token >> 3), 97 + (token & 7)]
+  const bytes = Uint8Array.from(Array.from({ length: 64 }, (_, token) => spell(token)).flat())
+  const tokenStart = Int32Array.from({ length: 65 }, (_, token) => token * 2)
+  const text = String.fromCharCode(...[...free.subarray(3, 6)].flatMap(spell).slice(1, -1))
+  const stopped = (await sample({ stopTexts: { texts: ['@', text], bytes, tokenStart } }, [1])).get(1)!
+  expect(stopped.reason).toBe('stop')
+  const spelled = String.fromCharCode(...[...free].flatMap(spell))
+  const length = Math.ceil((spelled.indexOf(text) + text.length) / 2)
+  expect(stopped.tokens).toEqual(free.slice(0, length))
+  expect(stopped.logProbs).toHaveLength(length)
+})
+
+test('what the sampling law cannot be is refused by name', async () => {
+  const refused = (options: Partial<SamplerOptions>) => model.createSampler({ ...tinySampler, ...options })
+  await expect(refused({ typicalP: 0 })).rejects.toThrow(/options\.typicalP/)
+  await expect(refused({ logitBias: [{ token: 64, bias: 1 }] })).rejects.toThrow(/token 64/)
+  const bytes = Uint8Array.of(65)
+  await expect(refused({ stopTexts: { texts: [''], bytes, tokenStart: Int32Array.of(0, 1) } })).rejects.toThrow(/empty/)
+  await expect(refused({ stopTexts: { texts: ['a'], bytes, tokenStart: Int32Array.of(0, 2) } })).rejects.toThrow(
+    /tokenStart/,
+  )
 })
 
 test('a row whose logits are not finite ends alone', async () => {

@@ -1,0 +1,36 @@
+// What is wrong with a written text, so that it is written again. The faults are those that evaluation counts.
+import { healthOf, type LeakFinder } from '../metrics/health.js'
+import type { Task } from '../text/types.js'
+
+/** Order of the marks in a row. */
+export const faultNames = ['copy', 'leak', 'loop', 'end', 'empty'] as const
+
+/**
+ * copy: eight or more words in a row of the text that was given (backward task alone: a response may quote its
+ * instruction); leak: words of the prompt or its layout; loop: over a fifth of its 4-grams repeat; end: cut off by
+ * maxNewTokens or by logits that are not finite; empty: nothing was written.
+ */
+export type Fault = (typeof faultNames)[number]
+
+export interface Guard {
+  /** Those that are looked for. */
+  faults: readonly Fault[]
+  /** Attempts after the first. */
+  retries: number
+  task: Task
+  leaks: LeakFinder
+}
+
+/** Faults of a text, of those that the guard looks for. */
+export function faultsOf(text: string, given: string, finish: string, { faults, task, leaks }: Guard): Fault[] {
+  if (faults.length === 0) return []
+  const health = healthOf(text, given, finish, leaks)
+  const found: Record<Fault, boolean> = {
+    copy: task === 'backward' && health.copied! > 0,
+    leak: health.leaks,
+    loop: health.loops,
+    end: health.missingEnd === true,
+    empty: health.empty,
+  }
+  return faultNames.filter((name) => found[name] && faults.includes(name))
+}
