@@ -111,6 +111,32 @@ void benchShape(WeightKind kind, const char* name, Shape shape) {
   }
 }
 
+// Each way of computing that this processor has, at one row and at many.
+template <typename T>
+void benchPaths(WeightKind kind, const char* name) {
+  const int64_t in = 576, out = 1536, many = 64;
+  const std::vector<T> rows = normal<T>(in * out, 0.05f), x = normal<T>(many * in);
+  const int64_t bytes = packedBytes(kind, out, in);
+  Cold packed(bytes);
+  PackedWeight weight{kind, out, in, packed.first()};
+  packRows(weight, 0, out, rows.data());
+  packed.repeat();
+  std::vector<float> y(static_cast<size_t>(many * out));
+  for (const std::string_view path : linearPaths(kind)) {
+    weight.path = path;
+    const auto seconds = [&](int64_t count) {
+      return secondsOf([&] {
+        weight.data = packed.next();
+        linear(weight, x.data(), count, y.data());
+      });
+    };
+    const double one = seconds(1), all = seconds(many);
+    std::printf("linear %s by %-10s 1 row %6.1f GB/s, %ld rows %7.3f TFLOP/s\n", name, std::string(path).c_str(),
+                static_cast<double>(bytes) / one / 1e9, many, 2.0 * many * in * out / all / 1e12);
+    std::fflush(stdout);
+  }
+}
+
 }  // namespace
 
 void benchLinear() {
@@ -120,6 +146,10 @@ void benchLinear() {
     benchShape<Bf16>(WeightKind::int8, "int8", shape);
     benchShape<Bf16>(WeightKind::int4, "int4", shape);
   }
+  benchPaths<Bf16>(WeightKind::bf16, "bf16");
+  benchPaths<float>(WeightKind::fp32, "fp32");
+  benchPaths<Bf16>(WeightKind::int8, "int8");
+  benchPaths<Bf16>(WeightKind::int4, "int4");
 }
 
 }  // namespace bt::testing
