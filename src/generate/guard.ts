@@ -6,7 +6,7 @@ import type { Task } from '../text/types.js'
 export const faultNames = ['copy', 'leak', 'loop', 'end', 'empty'] as const
 
 /**
- * copy: eight or more words in a row of the text that was given (backward task alone: a response may quote its
+ * copy: sixteen or more words in a row of the text that was given (backward task alone: a response may quote its
  * instruction); leak: words of the prompt or its layout; loop: over a fifth of its 4-grams repeat; end: cut off by
  * maxNewTokens or by logits that are not finite; empty: nothing was written.
  */
@@ -26,7 +26,7 @@ export function faultsOf(text: string, given: string, finish: string, { faults, 
   if (faults.length === 0) return []
   const health = healthOf(text, given, finish, leaks)
   const found: Record<Fault, boolean> = {
-    copy: task === 'backward' && health.copied! > 0,
+    copy: task === 'backward' && health.longCopy === true,
     leak: health.leaks,
     loop: health.loops,
     end: health.missingEnd === true,

@@ -17,6 +17,7 @@ const column = {
   missingEnd: 8,
   words: 9,
   characters: 10,
+  longCopies: 11,
 } as const
 
 export const textSize = Object.keys(column).length
@@ -38,6 +39,7 @@ export function textNumbers(
     out[column.givenKnown] = 1
     out[column.copyRate] = health.copied
     out[column.copies] = Number(health.copied > 0)
+    out[column.longCopies] = Number(health.longCopy)
   }
   if (health.missingEnd !== undefined) {
     out[column.finishKnown] = 1
@@ -58,6 +60,7 @@ export function textMetrics(start: number): [MetricName, FromSums][] {
     ['leaks', mean('leaks', 'known', 100)],
     ['loops', mean('loops', 'known', 100)],
     ['copies', mean('copies', 'givenKnown', 100)],
+    ['longCopies', mean('longCopies', 'givenKnown', 100)],
     ['copyRate', mean('copyRate', 'givenKnown', 100)],
     ['empty', mean('empty', 'known', 100)],
     ['meanWords', mean('words', 'known', 1)],

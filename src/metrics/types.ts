@@ -50,6 +50,7 @@ export type MetricName =
   | 'leaks'
   | 'loops'
   | 'copies'
+  | 'longCopies'
   | 'copyRate'
   | 'empty'
   | 'distinct1'

@@ -42,6 +42,7 @@ const plain: MetricWords[] = [
   { name: 'loops', label: 'loops', unit: 'percent', meaning: 'over 20 % of their 4-grams repeat' },
   { name: 'copies', label: 'copies', unit: 'percent', meaning: 'hold 8 words in a row of the given text' },
   { name: 'copyRate', label: 'copied words', unit: 'percent', meaning: 'words in such runs, mean over texts' },
+  { name: 'longCopies', label: 'long copies', unit: 'percent', meaning: 'hold 16 words in a row of the given text' },
   { name: 'empty', label: 'empty', unit: 'percent', meaning: 'hold nothing' },
   { name: 'distinct1', label: 'distinct-1', unit: 'percent', meaning: 'different words, of all words' },
   { name: 'distinct2', label: 'distinct-2', unit: 'percent', meaning: 'different word pairs, of all pairs' },

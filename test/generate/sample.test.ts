@@ -12,9 +12,9 @@ const ask = 'Write the message that this reply answers.'
 const guarded = (retries: number, faults: readonly Fault[] = faultNames) => ({
   guard: { faults, retries, task: 'backward' as const, leaks: new LeakFinder([ask]) },
 })
-const reply = 'The kettle boils when the water in it has come to a hundred degrees at sea level.'
+const reply = 'The kettle boils when the water in it has come to a hundred degrees at sea level, and later where you are high up.'
 const faulty: Record<Fault, Written> = {
-  copy: { text: 'Say: the water in it has come to a hundred degrees.' },
+  copy: { text: 'Say: the water in it has come to a hundred degrees at sea level, and later where you are.' },
   leak: { text: `### Instruction: ${ask}` },
   loop: { text: 'why does it boil '.repeat(6) },
   end: { text: 'Why does a', reason: 'length' },
@@ -87,7 +87,7 @@ describe('the guard', () => {
       expect(row!.guard).toContain(fault)
       expect(sampler.prompts).toHaveLength(4)
       const { metrics } = evaluate([{ ...row!, prediction: row!.instruction }], { asks: [ask], bootstrap: 0 })
-      const names = { copy: 'copies', leak: 'leaks', loop: 'loops', end: 'missingEnd', empty: 'empty' } as const
+      const names = { copy: 'longCopies', leak: 'leaks', loop: 'loops', end: 'missingEnd', empty: 'empty' } as const
       for (const name of faultNames)
         expect([name, metrics[names[name]]!.value]).toEqual([name, row!.guard!.includes(name) ? 100 : 0])
     },

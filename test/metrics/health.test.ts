@@ -1,6 +1,6 @@
 // Leaks, loops and copies: what counts as one and what does not.
 import { describe, expect, test } from 'vitest'
-import { copiedShare, LeakFinder, loopShare, repeated4grams } from '../../src/metrics/health.js'
+import { copiedShare, healthOf, LeakFinder, loopShare, repeated4grams } from '../../src/metrics/health.js'
 import { words } from '../../src/metrics/words.js'
 
 describe('template leaks', () => {
@@ -63,5 +63,11 @@ describe('copies', () => {
     expect(copiedShare(words('the sea is deep and blue and'), given)).toBe(0)
     expect(copiedShare(words('Why is the sea deep and blue, and what does the wind do to it?'), given)).toBe(0)
     expect(copiedShare([], given)).toBe(0)
+  })
+  test('a long one has sixteen words in a row', () => {
+    const health = (text: string) => healthOf(text, given.join(' '), 'stop', new LeakFinder())
+    expect(health(`Say: ${given.slice(1, 17).join(' ')}`)).toMatchObject({ longCopy: true, copied: 16 / 17 })
+    expect(health(`${given.slice(0, 15).join(' ')} why`)).toMatchObject({ longCopy: false, copied: 15 / 16 })
+    expect(healthOf('text', undefined, undefined, new LeakFinder())).toMatchObject({ longCopy: undefined })
   })
 })
