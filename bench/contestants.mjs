@@ -88,14 +88,14 @@ export async function openContestant(name, setting, context) {
   const contestant = contestants[name]
   const child = contestant.start(setting, context)
   const { machine, model, adapter } = context
-  const { dtype, precision, threads } = machine
+  const { dtype, device, precision, threads } = machine
   const isOurs = ours.includes(name)
   const base = isOurs ? { model: model.ours, precision } : { model: model.peers }
 
   async function open(chosen) {
     const more = contestant.openMore?.(context, chosen) ?? {}
     const started = performance.now()
-    const answer = await child.ask('open', { ...base, adapter, dtype, threads, ...contestant.open, ...more })
+    const answer = await child.ask('open', { ...base, adapter, dtype, device, threads, ...contestant.open, ...more })
     return { ...answer, openSeconds: (performance.now() - started) / 1000 }
   }
 

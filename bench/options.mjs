@@ -9,6 +9,7 @@ export const usage = `npm run bench -- train|start|generate|export|plan [options
   --data FILE              rows; examples/seed.jsonl
   --model NAME             smollm2-135m, or tinyllama-shape (random weights; train alone)
   --precision fp32|bf16    what bt-native takes by itself
+  --device cpu|cuda        cpu; cuda for train alone
   --threads N              2
   --windows N              timed rounds, in turn; 5 (3 with --scaling)
   --only NAMES             of ${Object.keys(contestants).join(',')}; not for generate
@@ -44,6 +45,7 @@ const flags = {
   data: text(join(packageRoot, 'examples/seed.jsonl')),
   model: text('smollm2-135m'),
   precision: { type: 'string' },
+  device: text('cpu'),
   threads: text('2'),
   windows: { type: 'string' },
   only: text(Object.keys(contestants).join(',')),
@@ -69,7 +71,7 @@ const flags = {
 const always = ['data', 'precision', 'threads', 'windows', 'json', 'write-docs']
 /** Flags that each bench takes. */
 const takes = {
-  train: [...always, 'model', 'only', 'max-tokens', 'agree', 'tokens-per-step', 'settings'],
+  train: [...always, 'device', 'model', 'only', 'max-tokens', 'agree', 'tokens-per-step', 'settings'],
   scaling: [...always, 'model', 'only', 'max-tokens', 'settings', 'scaling', 'lengths', 'ranks', 'thread-counts'],
   start: [...always, 'only'],
   generate: [...always, 'max-tokens', 'adapter', 'rows', 'max-new-tokens', 'batch-sizes'],
@@ -95,6 +97,7 @@ export function readOptions(args) {
     data: values.data,
     model: values.model,
     precision: values.precision,
+    device: readDevice(values.device),
     threads: number('threads'),
     windows: values.windows === undefined ? (values.scaling ? 3 : 5) : number('windows'),
     only: readNames(values.only),
@@ -116,6 +119,11 @@ export function readOptions(args) {
     batchRows: numbers('batch-rows'),
     steps: number('steps'),
   }
+}
+
+function readDevice(device) {
+  if (device !== 'cpu' && device !== 'cuda') throw new Error(`--device ${device}: cpu or cuda`)
+  return device
 }
 
 function readNames(list) {

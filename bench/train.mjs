@@ -59,8 +59,8 @@ export async function benchTrain(options) {
 export async function initialise(folder, options, { machine, model }) {
   const child = contestants.fused.start()
   try {
-    const { dtype, threads } = machine
-    await child.ask('load', { model: model.ours, dtype, threads })
+    const { dtype, device, threads } = machine
+    await child.ask('load', { model: model.ours, dtype, device, threads })
     await child.ask('initialise', { folder, ...options })
   } finally {
     await child.stop()

@@ -2,7 +2,7 @@
 
   {"open": {...}}   what the peer's open() takes      {"step": {...}}   what its step() takes, and so on
 
-An answer carries peakBytes, the process's largest resident memory so far. A command that fails is answered with
+An answer carries peakBytes, the most memory so far: the process's resident memory, or a GPU's where one is used. A command that fails is answered with
 {"error": ...}, its traceback goes to stderr.
 """
 
@@ -12,8 +12,13 @@ import sys
 import traceback
 from importlib.metadata import version
 
+import torch
+
 
 def peak_bytes():
+    """Of the GPU where one is used, else of the process."""
+    if torch.cuda.is_initialized():
+        return torch.cuda.max_memory_allocated()
     with open("/proc/self/status") as status:
         kilobytes = next(line.split()[1] for line in status if line.startswith("VmHWM"))
     return int(kilobytes) * 1024
