@@ -74,7 +74,7 @@ async function chooseSettings(options, steps, context) {
   const failures = {}
   for (const name of options.only) {
     try {
-      const given = ours.includes(name) ? defaultSetting : options.settings[name]
+      const given = options.settings[name] ?? (ours.includes(name) ? defaultSetting : undefined)
       const { best, tried } = given ? { best: given, tried: [] } : await sweep(name, steps[0], learningRate, context)
       settings[name] = best
       if (tried.length > 0) sweeps[name] = tried

@@ -11,6 +11,7 @@ import os
 import sys
 import traceback
 from importlib.metadata import version
+from importlib.util import find_spec
 
 import torch
 
@@ -25,7 +26,9 @@ def peak_bytes():
 
 
 def versions():
-    return {name: version(name) for name in ("torch", "transformers", "peft", "trl")}
+    """Of what is installed: each peer needs but some of these."""
+    names = ("torch", "transformers", "peft", "trl")
+    return {name: version(name) for name in names if find_spec(name)}
 
 
 def serve(peer):
