@@ -40,7 +40,7 @@ function trainReport(result) {
     'an epoch from process start',
     'micro-batch, malloc',
   ]
-  return report(`train-${model.name}`, [
+  return report(`train-${model.name}${machine.gpu ? '-gpu' : ''}`, [
     `${model.title}, ${mode}, ${rounded(data.tokensPerStep)} useful tokens a step, LoRA r ${result.lora.r}. ${machineLine(machine)}.`,
     ...(agreement ? [agreementLine(agreement)] : []),
     ...(names.length > 0 ? [table(heads, rows)] : []),
