@@ -2,7 +2,7 @@
 import { join } from 'node:path'
 import { type Command, Option } from 'commander'
 import { resolveOptions } from '../fields.js'
-import type { StepEvent, TrainEvent, TrainSummary } from '../train/events.js'
+import type { EarlyStopEvent, StepEvent, TrainEvent, TrainSummary } from '../train/events.js'
 import { type TrainInput, trainFields, trainSchema } from '../train/options.js'
 import { packageVersion } from '../version.js'
 import { addFlags, flagOf, givenOptions } from './flags.js'
@@ -161,12 +161,8 @@ function linesOf(event: Exclude<TrainEvent, StepEvent | { type: 'warning' }>, te
     case 'checkpoint':
     case 'samples':
       return []
-    case 'early-stop': {
-      const best = event.bestStep === undefined ? '' : `; the best was after step ${event.bestStep}`
-      return [
-        `stopped early after step ${event.step}/${event.steps}: nothing better in ${plural(event.patience, 'validation')}${best}`,
-      ]
-    }
+    case 'early-stop':
+      return [`stopped early after step ${event.step}/${event.steps}: ${earlyStopWords(event)}`]
     case 'interrupted':
       return [`saved after step ${event.step}/${event.steps} in ${event.checkpoint}`]
     case 'finished':
@@ -178,6 +174,16 @@ function linesOf(event: Exclude<TrainEvent, StepEvent | { type: 'warning' }>, te
         nextLine(event),
       ]
   }
+}
+
+/** Any better score makes an adapter the best, and only one that is better by more than --min-change goes on. */
+function earlyStopWords({ patience, minChange, bestBy, bestStep, bestScore }: EarlyStopEvent): string {
+  const unit = bestBy === 'loss' ? 'nats' : 'points of ROUGE-L'
+  const much = minChange > 0 ? ` by more than ${minChange} ${unit}` : ''
+  const nothing = `nothing better${much} in ${plural(patience, 'validation')}`
+  if (bestStep === undefined || bestScore === undefined) return nothing
+  const score = bestBy === 'loss' ? `loss ${bestScore.toFixed(3)}` : `ROUGE-L ${bestScore.toFixed(1)}`
+  return `${nothing}; the best was after step ${bestStep} (${score})`
 }
 
 function dataLines(event: TrainEvent & { type: 'data' }, terminal: Terminal): string[] {

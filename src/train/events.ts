@@ -75,6 +75,20 @@ export interface ValidationEvent {
   seconds: number
 }
 
+/** None of the last `patience` validations was better by more than `minChange` than the best before it. */
+export interface EarlyStopEvent {
+  type: 'early-stop'
+  step: number
+  steps: number
+  patience: number
+  minChange: number
+  /** What is compared: nats of loss, or ROUGE-L from 0 to 100. */
+  bestBy: 'loss' | 'rouge-l'
+  /** The best of all, which may be one of the last ones; undefined where no score was finite. */
+  bestStep?: number
+  bestScore?: number
+}
+
 export interface TrainSummary {
   output: string
   /** Made, not planned: fewer when nothing got better. */
@@ -115,7 +129,7 @@ export type TrainEvent =
   | ValidationEvent
   | { type: 'checkpoint'; step: number; folder: string }
   | { type: 'adapter'; step: number; epoch: number; folder: string }
-  | { type: 'early-stop'; step: number; steps: number; patience: number; bestStep?: number; bestScore?: number }
+  | EarlyStopEvent
   /** What the adapter so far writes for a few held-back rows, at the end of an epoch. */
   | { type: 'samples'; step: number; epoch: number; samples: Sample[] }
   /** step, rows: of a spike, the step and the ids of all rows that it was computed from. */
