@@ -19,9 +19,9 @@ export interface WritingControl {
 }
 
 /** Longest text that is written: enough for nearly every instruction. */
-const mostTokens = 96
+export const mostTokens = 96
 /** Rows side by side. */
-const sequences = 16
+export const sequences = 16
 /** Decode steps of one native call. */
 const stepsPerCall = 8
 
