@@ -8,7 +8,7 @@ import type { TemplateDescription, TracedRow } from '../text/types.js'
 import type { TrainOptions } from './options.js'
 import { dataHash, type RunIdentity } from './record.js'
 import { type EncodedRows, type IdentifiedRow, openRowCache } from './row-cache.js'
-import { encodeTexts, openSource, openTexts, type PrepareControl } from './rows.js'
+import { encodeTexts, hasConversations, openSource, openTexts, type PrepareControl } from './rows.js'
 
 export interface Prepared {
   source: ModelSource
@@ -33,13 +33,16 @@ export async function prepare(options: TrainOptions, control: PrepareControl): P
   }
   const texts = await openTexts(options, source, control)
   const { rows } = texts
-  const made = { template: texts.template.describe(), data: dataHash(rows.train, rows.validation) }
+  const made = {
+    template: texts.template.describe(hasConversations(rows)),
+    data: dataHash(rows.train, rows.validation),
+  }
   return {
     source,
     template: made.template,
     identity: identityOf(options, source, made),
     async encode(progress) {
-      const encoded = await encodeTexts(texts, options.maxTokens, plainRow, progress)
+      const encoded = await encodeTexts(texts, options, plainRow, progress)
       await cache?.write({ rows: encoded, ...made })
       return encoded
     },
@@ -47,8 +50,8 @@ export async function prepare(options: TrainOptions, control: PrepareControl): P
 }
 
 /** What was cut is not kept: it would take as much memory as the rows, or more. */
-function plainRow({ id }: DataRow, { tokens, targetStart, cut }: TracedRow): IdentifiedRow {
-  return { id, tokens, targetStart, cut }
+function plainRow(_: DataRow, { dropped: __, ...row }: TracedRow, id: string): IdentifiedRow {
+  return { id, ...row }
 }
 
 function identityOf(
