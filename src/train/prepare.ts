@@ -8,7 +8,7 @@ import type { TemplateDescription, TracedRow } from '../text/types.js'
 import type { TrainOptions } from './options.js'
 import { dataHash, type RunIdentity } from './record.js'
 import { type EncodedRows, type IdentifiedRow, openRowCache } from './row-cache.js'
-import { encodeTexts, openSource, openTexts, type PrepareControl } from './rows.js'
+import { encodeTexts, hasConversations, openSource, openTexts, type PrepareControl } from './rows.js'
 import { openWritingTools, type WritingTools } from './written.js'
 
 export interface Prepared {
@@ -40,13 +40,17 @@ export async function prepare(options: TrainOptions, control: PrepareControl): P
       encode: async () => rows,
     }
   }
-  const { tokenizer, template, rows } = await openTexts(options, source, control)
-  const made = { template: template.describe(), data: dataHash(rows.train, rows.validation) }
+  const texts = await openTexts(options, source, control)
+  const { tokenizer, template, rows } = texts
+  const made = {
+    template: template.describe(hasConversations(rows)),
+    data: dataHash(rows.train, rows.validation),
+  }
   const writingTools = async () => ({ tokenizer, stopTokens: template.stopTokens })
   return {
     ...{ source, template: made.template, identity: identityOf(options, source, made), fresh: true, writingTools },
     async encode(progress) {
-      const encoded = await encodeTexts({ tokenizer, template, rows }, options.maxTokens, plainRow, progress)
+      const encoded = await encodeTexts(texts, options, plainRow, progress)
       rows.train = []
       rows.validation = [] // the texts make room
       await cache?.write({ rows: encoded, ...made })
@@ -65,8 +69,8 @@ function once<T>(make: () => Promise<T>): () => Promise<T> {
 }
 
 /** What was cut is not kept: it would take as much memory as the rows, or more. */
-function plainRow({ id }: DataRow, { tokens, targetStart, cut }: TracedRow): IdentifiedRow {
-  return { id, tokens, targetStart, cut }
+function plainRow(_: DataRow, { dropped: __, ...row }: TracedRow, id: string): IdentifiedRow {
+  return { id, ...row }
 }
 
 function identityOf(
