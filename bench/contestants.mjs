@@ -16,13 +16,13 @@ export const contestants = {
     title: 'bt-native, fused',
     start: startOurs,
     open: { engine: 'fused' },
-    layOut: (step) => step.microBatches,
+    layOut: ourRows,
   },
   reference: {
     title: 'bt-native, reference',
     start: startOurs,
     open: { engine: 'reference' },
-    layOut: (step) => step.microBatches,
+    layOut: ourRows,
   },
   documented: {
     title: 'PEFT as documented (P0)',
@@ -57,6 +57,11 @@ export const ours = ['fused', 'reference']
 /** What a contestant is measured with when nothing was tried. */
 export const defaultSetting = { rows: adviceRows, malloc: 'default' }
 
+/** As `bt-native train` takes them by itself, unless another number of rows is set. */
+function ourRows(step, { rows }) {
+  return rows === adviceRows ? step.microBatches : chunks(step.sorted, rows)
+}
+
 function startOurs() {
   return startChild({
     label: 'bt-native',
@@ -88,14 +93,14 @@ export async function openContestant(name, setting, context) {
   const contestant = contestants[name]
   const child = contestant.start(setting, context)
   const { machine, model, adapter } = context
-  const { dtype, precision, threads } = machine
+  const { dtype, device, precision, threads } = machine
   const isOurs = ours.includes(name)
   const base = isOurs ? { model: model.ours, precision } : { model: model.peers }
 
   async function open(chosen) {
     const more = contestant.openMore?.(context, chosen) ?? {}
     const started = performance.now()
-    const answer = await child.ask('open', { ...base, adapter, dtype, threads, ...contestant.open, ...more })
+    const answer = await child.ask('open', { ...base, adapter, dtype, device, threads, ...contestant.open, ...more })
     return { ...answer, openSeconds: (performance.now() - started) / 1000 }
   }
 

@@ -3,12 +3,14 @@ import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { packageRoot } from '../dist/paths.js'
 import { contestants } from './contestants.mjs'
+import { kinds } from './plan.mjs'
 
-export const usage = `npm run bench -- train|start|generate|export|plan [options]
+export const usage = `npm run bench -- train|start|generate|export|plan|tensorboard [options]
 
   --data FILE              rows; examples/seed.jsonl
   --model NAME             smollm2-135m, or tinyllama-shape (random weights; train alone)
   --precision fp32|bf16    what bt-native takes by itself
+  --device cpu|cuda        cpu; cuda for train alone
   --threads N              2
   --windows N              timed rounds, in turn; 5 (3 with --scaling)
   --only NAMES             of ${Object.keys(contestants).join(',')}; not for generate
@@ -38,6 +40,9 @@ export
 plan
   --batch-rows LIST        rows at a time, of 16 a step; 1,4,16
   --steps N                of each run; 4
+  --kinds LIST             of ${Object.keys(kinds).join(',')}; all
+
+tensorboard: a check that tensorboard reads what --tensorboard writes; it takes --data, --model, --threads and --json
 `
 
 const text = (fallback) => ({ type: 'string', default: fallback })
@@ -46,6 +51,7 @@ const flags = {
   data: text(join(packageRoot, 'examples/seed.jsonl')),
   model: text('smollm2-135m'),
   precision: { type: 'string' },
+  device: text('cpu'),
   threads: text('2'),
   windows: { type: 'string' },
   only: text(Object.keys(contestants).join(',')),
@@ -68,17 +74,19 @@ const flags = {
   types: text('safetensors/f32,safetensors/f16,safetensors/bf16,gguf/f32,gguf/f16,gguf/bf16,gguf/q8_0,gguf/q4_0'),
   'batch-rows': text('1,4,16'),
   steps: text('4'),
+  kinds: text(Object.keys(kinds).join(',')),
 }
 
 const always = ['data', 'precision', 'threads', 'windows', 'json', 'write-docs']
 /** Flags that each bench takes. */
 const takes = {
-  train: [...always, 'model', 'only', 'max-tokens', 'agree', 'tokens-per-step', 'settings'],
+  train: [...always, 'device', 'model', 'only', 'max-tokens', 'agree', 'tokens-per-step', 'settings'],
   scaling: [...always, 'model', 'only', 'max-tokens', 'settings', 'scaling', 'lengths', 'ranks', 'thread-counts'],
   start: [...always, 'only'],
   generate: [...always, 'max-tokens', 'adapter', 'rows', 'max-new-tokens', 'batch-sizes', 'new-tokens', 'contestants'],
   export: [...always, 'max-tokens', 'adapter', 'rows', 'max-new-tokens', 'types'],
-  plan: [...always, 'max-tokens', 'batch-rows', 'steps'],
+  plan: [...always, 'max-tokens', 'batch-rows', 'steps', 'kinds'],
+  tensorboard: ['data', 'model', 'threads', 'json'],
 }
 
 /** @throws {Error} that names the flag which is not understood, or which this bench has no use for */
@@ -99,9 +107,10 @@ export function readOptions(args) {
     data: values.data,
     model: values.model,
     precision: values.precision,
+    device: readDevice(values.device),
     threads: number('threads'),
     windows: values.windows === undefined ? (values.scaling ? 3 : 5) : number('windows'),
-    only: readNames(values.only),
+    only: readNames('only', values.only, contestants),
     maxTokens: number('max-tokens'),
     json: values.json,
     writeDocs: values['write-docs'],
@@ -121,14 +130,19 @@ export function readOptions(args) {
     types: values.types.split(',').map((one) => ({ to: one.split('/')[0], dtype: one.split('/')[1] })),
     batchRows: numbers('batch-rows'),
     steps: number('steps'),
+    kinds: readNames('kinds', values.kinds, kinds),
   }
 }
 
-function readNames(list) {
+function readDevice(device) {
+  if (device !== 'cpu' && device !== 'cuda') throw new Error(`--device ${device}: cpu or cuda`)
+  return device
+}
+
+function readNames(flag, list, known) {
   const names = list.split(',').filter(Boolean)
   for (const name of names) {
-    if (!Object.hasOwn(contestants, name))
-      throw new Error(`--only ${name}: one of ${Object.keys(contestants).join(', ')}`)
+    if (!Object.hasOwn(known, name)) throw new Error(`--${flag} ${name}: one of ${Object.keys(known).join(', ')}`)
   }
   return names
 }

@@ -17,10 +17,10 @@ let stepNumber = 0
 
 const commands = {
   /** Loads the base model. */
-  async load({ model: reference, dtype, threads, lazy }) {
+  async load({ model: reference, dtype, device = 'cpu', threads, lazy }) {
     const source = await openModel(reference)
     const { config, files, tensors } = source
-    runtime = await openRuntime({ device: 'cpu', threads })
+    runtime = await openRuntime({ device, threads })
     model = await runtime.loadModel({ config, files, tensors, dtype, lazy })
     return { parameters: source.parameters }
   },
@@ -86,13 +86,14 @@ function loraOf({ r, alpha, rsLora, targets, tensors }) {
   return { r, alpha, rsLora, targets, tensors, dropout: 0 }
 }
 
-function peakBytes() {
+async function peakBytes() {
+  if (runtime?.device === 'cuda') return (await runtime.memory()).devicePeak
   return Number(/^VmHWM:\s+(\d+) kB$/m.exec(readFileSync('/proc/self/status', 'utf8'))[1]) * 1024
 }
 
 for await (const line of createInterface({ input: process.stdin })) {
   const [[name, options]] = Object.entries(JSON.parse(line))
   const answer = await commands[name](options).catch((error) => ({ error: `${error.code ?? ''} ${error.message}` }))
-  process.stdout.write(`${JSON.stringify({ ...answer, peakBytes: peakBytes() })}\n`)
+  process.stdout.write(`${JSON.stringify({ ...answer, peakBytes: await peakBytes() })}\n`)
 }
 await runtime?.close()

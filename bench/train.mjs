@@ -59,8 +59,8 @@ export async function benchTrain(options) {
 export async function initialise(folder, options, { machine, model }) {
   const child = contestants.fused.start()
   try {
-    const { dtype, threads } = machine
-    await child.ask('load', { model: model.ours, dtype, threads })
+    const { dtype, device, threads } = machine
+    await child.ask('load', { model: model.ours, dtype, device, threads })
     await child.ask('initialise', { folder, ...options })
   } finally {
     await child.stop()
@@ -74,7 +74,7 @@ async function chooseSettings(options, steps, context) {
   const failures = {}
   for (const name of options.only) {
     try {
-      const given = ours.includes(name) ? defaultSetting : options.settings[name]
+      const given = options.settings[name] ?? (ours.includes(name) ? defaultSetting : undefined)
       const { best, tried } = given ? { best: given, tried: [] } : await sweep(name, steps[0], learningRate, context)
       settings[name] = best
       if (tried.length > 0) sweeps[name] = tried

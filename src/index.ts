@@ -47,7 +47,15 @@ export type {
   TracedRow,
 } from './text/types.js'
 export { type AuditChoice, audit } from './train/audit.js'
-export type { PlanEvent, RowCounts, StepEvent, TrainEvent, TrainSummary, ValidationEvent } from './train/events.js'
+export type {
+  EarlyStopEvent,
+  PlanEvent,
+  RowCounts,
+  StepEvent,
+  TrainEvent,
+  TrainSummary,
+  ValidationEvent,
+} from './train/events.js'
 export { type PlanControl, planTraining, type SplitPlan, type TimePlan, type TrainingPlan } from './train/forecast.js'
 export type { MemoryNeed } from './train/memory.js'
 export type { TrainInput, TrainOptions } from './train/options.js'

@@ -9,13 +9,14 @@ from serve import serve, versions
 
 
 class Documented(Loop):
-    def open(self, model, adapter, dtype, threads):
+    def open(self, model, adapter, dtype, device, threads):
         torch.set_num_threads(threads)
-        self.start(load_adapted(model, adapter))
+        self.device = device
+        self.start(load_adapted(model, adapter).to(device))
         return {"versions": versions(), "dtype": str(self.model.dtype)}
 
     def loss(self, rows, scored_of_step):
-        ids, mask, labels = pad(rows)
+        ids, mask, labels = (tensor.to(self.device) for tensor in pad(rows))
         return self.model(input_ids=ids, attention_mask=mask, labels=labels, num_items_in_batch=scored_of_step).loss
 
 

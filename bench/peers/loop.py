@@ -23,9 +23,10 @@ class Loop:
         for rows in microBatches:
             loss = self.loss(rows, scored)
             loss.backward()
-            loss_sum += loss.item()
+            loss_sum = loss_sum + loss.detach()  # reading it would wait for a GPU
         norm = torch.nn.utils.clip_grad_norm_(self.trained, 1.0)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
+        loss_sum = float(loss_sum)
         seconds = time.perf_counter() - start
         return {"loss": loss_sum, "gradNorm": norm.item(), "tokens": tokens, "seconds": seconds}

@@ -2,7 +2,7 @@
 
   {"open": {...}}   what the peer's open() takes      {"step": {...}}   what its step() takes, and so on
 
-An answer carries peakBytes, the process's largest resident memory so far. A command that fails is answered with
+An answer carries peakBytes, the most memory so far: the process's resident memory, or a GPU's where one is used. A command that fails is answered with
 {"error": ...}, its traceback goes to stderr.
 """
 
@@ -11,16 +11,24 @@ import os
 import sys
 import traceback
 from importlib.metadata import version
+from importlib.util import find_spec
+
+import torch
 
 
 def peak_bytes():
+    """Of the GPU where one is used, else of the process."""
+    if torch.cuda.is_initialized():
+        return torch.cuda.max_memory_allocated()
     with open("/proc/self/status") as status:
         kilobytes = next(line.split()[1] for line in status if line.startswith("VmHWM"))
     return int(kilobytes) * 1024
 
 
 def versions():
-    return {name: version(name) for name in ("torch", "transformers", "peft", "trl")}
+    """Of what is installed: each peer needs but some of these."""
+    names = ("torch", "transformers", "peft", "trl")
+    return {name: version(name) for name in names if find_spec(name)}
 
 
 def serve(peer):

@@ -46,7 +46,7 @@ class CountingTrainer(SFTTrainer):
 
 
 class Packing:
-    def open(self, model, adapter, dtype, threads, rows, blockTokens, blocksPerBatch, gradAccumSteps, learningRate):
+    def open(self, model, adapter, dtype, device, threads, rows, blockTokens, blocksPerBatch, gradAccumSteps, learningRate):
         torch.set_num_threads(threads)
         self.turns = Turns()
         self.folder = tempfile.TemporaryDirectory()
@@ -64,7 +64,7 @@ class Packing:
             weight_decay=0.0,
             max_steps=10**6,
             bf16=dtype == "bfloat16",
-            use_cpu=True,
+            use_cpu=device == "cpu",
             dataloader_pin_memory=False,
             logging_steps=10**6,
             save_strategy="no",

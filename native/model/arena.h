@@ -2,7 +2,6 @@
 // touched (page faults of new buffers were the largest single cost of a training step).
 #pragma once
 #include <ATen/core/Tensor.h>
-#include <ATen/ops/empty.h>
 
 #include <algorithm>
 #include <map>
@@ -19,7 +18,7 @@ class Arena {
   Arena(at::ScalarType dtype, at::Device device) : dtype_(dtype), device_(device) {}
 
   // A contiguous tensor of this shape over the buffer `name` (of layer `index`, where there is one a layer). Its
-  // content is whatever was there; the next get() of the same buffer shares its memory.
+  // content is whatever was there; the next get() of the same buffer shares its memory. Throws BT_OUT_OF_MEMORY.
   at::Tensor get(const char* name, at::IntArrayRef shape, int64_t index = 0) { return get(name, shape, dtype_, index); }
   at::Tensor get(const char* name, at::IntArrayRef shape, at::ScalarType dtype, int64_t index) {
     int64_t count = 1;
@@ -28,7 +27,7 @@ class Arena {
     if (!buffer.memory.defined() || buffer.memory.numel() < count) {
       ++generation_;
       buffer = {};  // freed before the larger one is taken
-      buffer.memory = at::empty({count + count / 8}, at::TensorOptions().dtype(dtype).device(device_));
+      buffer.memory = allocate(name, count + count / 8, dtype);
     }
     buffer.most = std::max(buffer.most, count);
     return buffer.memory.narrow(0, 0, count).view(shape);
@@ -37,6 +36,7 @@ class Arena {
   // Adds what was used of each buffer: on a CPU the pages that were touched, without the room to grow.
   void addTo(BufferBytes& bytes) const {
     for (const auto& [key, buffer] : buffers_) {
+      if (!buffer.memory.defined()) continue;  // it could not be had
       bytes[key.first] += buffer.most * static_cast<int64_t>(buffer.memory.element_size());
     }
   }
@@ -49,6 +49,9 @@ class Arena {
     at::Tensor memory;
     int64_t most = 0;  // elements of its largest tensor
   };
+
+  // Throws Error BT_OUT_OF_MEMORY that names the buffer.
+  at::Tensor allocate(const std::string& name, int64_t count, at::ScalarType dtype) const;
 
   at::ScalarType dtype_;
   at::Device device_;

@@ -69,11 +69,12 @@ void AtenOps::begin(const BatchView& view) {
   const int64_t tokens = view.batch->tokenCount();
   kept_.clear();
   starts_ = view.batch->cuSeqlens;
-  longest_ = slots(view.places->longest);
+  const Budget budget = budgetOf(*view.batch);
+  longest_ = budget.longest;
   row_ = upload("row", view.places->row, at::kInt);
   position_ = upload("position", view.places->position, at::kInt);
   std::vector<int32_t> padded = starts_;
-  padded.resize(slots(view.batch->rowCount()) + 1, starts_.back());
+  padded.resize(budget.rows + 1, starts_.back());
   cuSeqlens_ = upload("cuSeqlens", padded, at::kInt);
   stepKey_ = upload("stepKey", std::array{cuda::dropoutStepKey(view.dropout.seed, view.dropout.step)}, at::kLong);
   cos_ = arena_.get("cos", {tokens, view.cos.size(1)}, at::kFloat, 0);

@@ -8,6 +8,8 @@ namespace bt {
 namespace {
 
 constexpr int64_t kLeast = 64;
+// To a graph these are limits alone: a few large ones make few sizes.
+constexpr int64_t kLeastRows = 16, kLeastLength = 512;
 
 // Up to one of eight steps between powers of two.
 int64_t step(int64_t n) {
@@ -30,7 +32,7 @@ int64_t slots(int64_t n) { return static_cast<int64_t>(std::bit_ceil(static_cast
 PackedBatch padded(const PackedBatch& batch) {
   const int64_t longest = longestRow(batch);
   const auto scored = static_cast<int64_t>(batch.scored.size());
-  const int64_t addScored = longest > 1 ? step(scored) - scored : 0;
+  const int64_t addScored = longest > 1 ? std::max(kLeast, slots(scored)) - scored : 0;
   // A row of n tokens has n - 1 that can be scored.
   const int64_t least = addScored > 0 ? addScored + (addScored + longest - 2) / (longest - 1) : 0;
   const int64_t total = step(batch.tokenCount() + least);
@@ -50,8 +52,8 @@ PackedBatch padded(const PackedBatch& batch) {
 }
 
 Budget budgetOf(const PackedBatch& batch) {
-  return {batch.tokenCount(), static_cast<int64_t>(batch.scored.size()), slots(batch.rowCount()),
-          slots(longestRow(batch))};
+  return {batch.tokenCount(), static_cast<int64_t>(batch.scored.size()), std::max(kLeastRows, slots(batch.rowCount())),
+          std::max(kLeastLength, slots(longestRow(batch)))};
 }
 
 }  // namespace bt

@@ -19,9 +19,10 @@ struct Budget {
 // The power of two that n reaches up to: numbers of rows and lengths that differ less do not matter to a graph.
 int64_t slots(int64_t n);
 
-// The batch with tokens added. Its tokens, and the scored ones among them, are at least 64 and one of eight steps to
-// each power of two. So at most about a quarter of the tokens is added, and some 130 more to a small batch. What is
-// added stands behind, row ids are -1, and no added row is longer than the longest of the batch.
+// The batch with tokens added: scored ones up to a power of two, then others up to one of eight steps to each power of
+// two, both at least 64. So there are few sizes, at the price of about a tenth of the tokens where an eighth of them is
+// scored (of the scored alone, two fifths: they cost little). What is added stands behind, row ids are -1, and no added
+// row is longer than the longest of the batch.
 PackedBatch padded(const PackedBatch& batch);
 
 Budget budgetOf(const PackedBatch& batch);

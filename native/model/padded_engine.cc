@@ -1,6 +1,7 @@
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/zeros.h>
 
+#include <algorithm>
 #include <array>
 #include <map>
 #include <optional>
@@ -13,14 +14,12 @@ namespace bt {
 
 namespace {
 
-constexpr size_t kMostGraphs = 32;  // sizes that are captured; a batch of another runs at once
+constexpr size_t kMostGraphs = 64;  // sizes that are captured; a batch of another runs at once
 
 class PaddedEngine : public Engine {
  public:
   PaddedEngine(const ModelConfig& config, std::unique_ptr<StagedEngine> engine, const BtCudaFunctions* cuda, int device)
-      : config_(config), engine_(std::move(engine)), cuda_(cuda), device_(device) {
-    if (cuda_ != nullptr) checkCuda(*cuda_, cuda_->graphPool(&pool_));
-  }
+      : config_(config), engine_(std::move(engine)), cuda_(cuda), device_(device) {}
 
   at::Tensor forward(const PackedBatch& batch, const DropoutKey& dropout, bool keep) override {
     if (!keep) return engine_->forward(batch, dropout, keep);
@@ -85,10 +84,17 @@ class PaddedEngine : public Engine {
   at::Tensor forwardByGraph() {
     if (!present_->forward || !present_->backward) {
       *present_ = {};
+      if (!anyCaptured()) checkCuda(*cuda_, cuda_->graphPool(&pool_));
       present_->forward.emplace(*cuda_, device_, pool_, [&] { present_->hidden = engine_->run(); });
     }
     present_->forward->replay();
     return present_->hidden;
+  }
+
+  // libtorch gives a pool up with the last graph that uses it.
+  bool anyCaptured() const {
+    return std::any_of(sizes_.begin(), sizes_.end(),
+                       [](const auto& one) { return one.second.captured.forward.has_value(); });
   }
 
   const ModelConfig& config_;

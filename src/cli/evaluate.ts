@@ -8,7 +8,8 @@ import type { EvaluationColumns, EvaluationInput } from '../metrics/predictions.
 import type { Evaluation } from '../metrics/types.js'
 import type { Task } from '../text/types.js'
 import { formatCount, plural } from './format.js'
-import { runCommand, type Terminal } from './terminal.js'
+import { type Interrupts, isInterruption, onInterrupt } from './interrupt.js'
+import { exitCodes, runCommand, type Terminal } from './terminal.js'
 
 interface Flags {
   predictions: string[]
@@ -103,20 +104,41 @@ async function evaluateCommand(flags: Flags, terminal: Terminal): Promise<void> 
     if (!flags.force) await refuseExisting(path)
     await mkdir(dirname(path), { recursive: true })
   }
+  const interrupts = onInterrupt(terminal, () => 'stopping; nothing will be written')
+  interrupts.hard.addEventListener('abort', () => process.exit(exitCodes.interrupted))
+  try {
+    const { input, evaluation } = await evaluateFiles(flags, terminal, interrupts.soft)
+    await report(evaluation, input, flags, terminal)
+  } catch (error) {
+    throw interruption(error, interrupts)
+  } finally {
+    interrupts.dispose()
+  }
+}
+
+/** @throws the signal's reason */
+async function evaluateFiles(flags: Flags, terminal: Terminal, signal: AbortSignal) {
   const { readEvaluation } = await import('../metrics/predictions.js')
   const { evaluateAsync } = await import('../metrics/evaluate.js')
   const prompt = await promptOf(flags)
-  const input = await readEvaluation({ ...flags, task: prompt.task })
+  const input = await readEvaluation({ ...flags, task: prompt.task, signal })
   reportInput(input, terminal)
   const started = performance.now()
   const control: PaceControl = {
+    signal,
     onProgress: (progress) => {
       if (performance.now() - started > quietFor) terminal.progress(progress)
     },
   }
   const settings = { bootstrap: flags.bootstrap, seed: flags.seed, asks: prompt.asks }
   const evaluation = await evaluateAsync(input.rows, settings, control).finally(() => terminal.endProgress(false))
-  await report(evaluation, input, flags, terminal)
+  return { input, evaluation }
+}
+
+/** Ctrl-C as an error of its own, anything else as it is. */
+function interruption(error: unknown, interrupts: Interrupts): unknown {
+  if (!isInterruption(error, interrupts)) return error
+  return new BtError('BT_INTERRUPTED', 'the evaluation was interrupted: nothing was written', { cause: error })
 }
 
 /** Milliseconds before progress is worth a line. */

@@ -2,7 +2,7 @@
 import { join } from 'node:path'
 import { type Command, Option } from 'commander'
 import { resolveOptions } from '../fields.js'
-import type { StepEvent, TrainEvent, TrainSummary } from '../train/events.js'
+import type { EarlyStopEvent, StepEvent, TrainEvent, TrainSummary } from '../train/events.js'
 import { type TrainInput, trainFields, trainSchema } from '../train/options.js'
 import { packageVersion } from '../version.js'
 import { addFlags, flagOf, givenOptions } from './flags.js'
@@ -161,12 +161,8 @@ function linesOf(event: Exclude<TrainEvent, StepEvent | { type: 'warning' }>, te
     case 'checkpoint':
     case 'samples':
       return []
-    case 'early-stop': {
-      const best = event.bestStep === undefined ? '' : `; the best was after step ${event.bestStep}`
-      return [
-        `stopped early after step ${event.step}/${event.steps}: nothing better in ${plural(event.patience, 'validation')}${best}`,
-      ]
-    }
+    case 'early-stop':
+      return [`stopped early after step ${event.step}/${event.steps}: ${earlyStopWords(event)}`]
     case 'interrupted':
       return [`saved after step ${event.step}/${event.steps} in ${event.checkpoint}`]
     case 'finished':
@@ -180,16 +176,27 @@ function linesOf(event: Exclude<TrainEvent, StepEvent | { type: 'warning' }>, te
   }
 }
 
+/** Any better score makes an adapter the best, and only one that is better by more than --min-change goes on. */
+function earlyStopWords({ patience, minChange, bestBy, bestStep, bestScore }: EarlyStopEvent): string {
+  const unit = bestBy === 'loss' ? 'nats' : 'points of ROUGE-L'
+  const much = minChange > 0 ? ` by more than ${minChange} ${unit}` : ''
+  const nothing = `nothing better${much} in ${plural(patience, 'validation')}`
+  if (bestStep === undefined || bestScore === undefined) return nothing
+  const score = bestBy === 'loss' ? `loss ${bestScore.toFixed(3)}` : `ROUGE-L ${bestScore.toFixed(1)}`
+  return `${nothing}; the best was after step ${bestStep} (${score})`
+}
+
 function dataLines(event: TrainEvent & { type: 'data' }, terminal: Terminal): string[] {
   const dropped = event.dropped.reduce((sum, { count }) => sum + count, 0)
   const reasons = event.dropped.map(({ reason, count }) => `${formatCount(count)} ${reason}`).join(', ')
-  const parts = [`${formatCount(event.train)} train`, `${formatCount(event.validation)} validation`]
+  const targets = event.targets > event.train ? ` rows with ${formatCount(event.targets)} targets` : ''
+  const parts = [`${formatCount(event.train)} train${targets}`, `${formatCount(event.validation)} validation`]
   if (dropped > 0) parts.push(`${formatCount(dropped)} dropped (${reasons})`)
   const scored = `${formatCount(event.tokens)} tokens, ${formatPercent(event.scoredTokens / event.tokens)} scored`
   const cut = event.cutRows > 0 ? ` · ${plural(event.cutRows, 'row')} cut to fit (targets kept)` : ''
   const lines = [head(terminal, 'data', `${event.file}   ${parts.join(' · ')}`), head(terminal, '', `${scored}${cut}`)]
   if (event.tooLong > 0) {
-    const rows = `${plural(event.tooLong, 'row')} left out: the target alone does not fit (--max-tokens)`
+    const rows = `${plural(event.tooLong, 'target')} left out that alone do not fit (--max-tokens)`
     lines.push(head(terminal, '', `${rows}; first: ${event.tooLongExamples.join(' ')}`))
   }
   return lines

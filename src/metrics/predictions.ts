@@ -27,6 +27,8 @@ export interface ReadEvaluationOptions {
   columns?: EvaluationColumns
   /** Backward: instructions were written for responses. Forward: the reverse. Default 'backward'. */
   task?: Task
+  /** Ends the reading between two rows. */
+  signal?: AbortSignal
 }
 
 export interface PredictionRow extends EvaluationRow {
@@ -61,10 +63,10 @@ const usual: Record<Task, { prediction: string[]; response: string[]; truth: str
  * Reads predictions (what `bt-native generate` writes, or columns named by `columns`) and their true texts. JSONL, JSON
  * arrays and Parquet, gzip too.
  * @throws {BtError} what reading throws; BT_DATA_COLUMN for a row without prediction; BT_REFERENCES when the true texts
- * do not belong to the predictions, by id or by order
+ * do not belong to the predictions, by id or by order; the signal's reason
  */
 export async function readEvaluation(options: ReadEvaluationOptions): Promise<EvaluationInput> {
-  const { columns = {}, task = 'backward', references } = options
+  const { columns = {}, task = 'backward', references, signal } = options
   const drops = new Drops()
   const rows: PredictionRow[] = []
   const truths: Truth[] = []
@@ -80,12 +82,16 @@ export async function readEvaluation(options: ReadEvaluationOptions): Promise<Ev
           source: optional(columns.source, value),
         }
   for (const path of options.predictions) {
-    for await (const record of readRecords(path, { drops })) {
+    for await (const record of readRecords(path, { drops, signal })) {
+      signal?.throwIfAborted()
       rows.push(predictionOf(record, ownColumns(record.value), task))
     }
   }
   if (references === undefined) return { rows, joined: 'own', dropped: drops.counts() }
-  for await (const record of readRecords(references, { drops })) truths.push(truthOf(record, columns, task))
+  for await (const record of readRecords(references, { drops, signal })) {
+    signal?.throwIfAborted()
+    truths.push(truthOf(record, columns, task))
+  }
   return { ...join(rows, truths, references), dropped: drops.counts() }
 }
 

@@ -91,7 +91,8 @@ export async function* assess(sitting: Sitting): AsyncGenerator<TrainEvent, void
   }
   if (standing.stoppedEarly) {
     const { step, bestStep, bestScore } = standing
-    yield { type: 'early-stop', step, steps: plan.steps, patience, bestStep, bestScore }
+    const { minChange, bestBy } = options
+    yield { type: 'early-stop', step, steps: plan.steps, patience, minChange, bestBy, bestStep, bestScore }
   }
 }
 

@@ -13,7 +13,9 @@ export interface RowCounts {
   /** Rows whose context was cut to fit, and the tokens that went. */
   cutRows: number
   cutTokens: number
-  /** Rows left out because their target alone does not fit: how many, and the first few ids. */
+  /** Targets of the training rows: more than there are rows where conversations hold several. */
+  targets: number
+  /** Targets left out because they alone do not fit: how many, and the first few ids of their rows. */
   tooLong: number
   tooLongExamples: string[]
   /** Tokens of the training rows, and those among them that are scored. */
@@ -75,6 +77,20 @@ export interface ValidationEvent {
   seconds: number
 }
 
+/** None of the last `patience` validations was better by more than `minChange` than the best before it. */
+export interface EarlyStopEvent {
+  type: 'early-stop'
+  step: number
+  steps: number
+  patience: number
+  minChange: number
+  /** What is compared: nats of loss, or ROUGE-L from 0 to 100. */
+  bestBy: 'loss' | 'rouge-l'
+  /** The best of all, which may be one of the last ones; undefined where no score was finite. */
+  bestStep?: number
+  bestScore?: number
+}
+
 export interface TrainSummary {
   output: string
   /** Made, not planned: fewer when nothing got better. */
@@ -115,7 +131,7 @@ export type TrainEvent =
   | ValidationEvent
   | { type: 'checkpoint'; step: number; folder: string }
   | { type: 'adapter'; step: number; epoch: number; folder: string }
-  | { type: 'early-stop'; step: number; steps: number; patience: number; bestStep?: number; bestScore?: number }
+  | EarlyStopEvent
   /** What the adapter so far writes for a few held-back rows, at the end of an epoch. */
   | { type: 'samples'; step: number; epoch: number; samples: Sample[] }
   /** step, rows: of a spike, the step and the ids of all rows that it was computed from. */

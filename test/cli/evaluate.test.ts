@@ -1,7 +1,8 @@
 // `bt-native evaluate` from flags to tables and files.
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout } from 'node:timers/promises'
 import { Command } from 'commander'
 import { afterAll, afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { addEvaluate } from '../../src/cli/evaluate.js'
@@ -74,6 +75,20 @@ test('--json puts one JSON object on stdout', async () => {
   const event = JSON.parse(stdout)
   expect(event).toMatchObject({ event: 'evaluation', referenced: 12 })
   expect(event.metrics.rougeL.interval).toBeUndefined()
+})
+
+test('Ctrl-C ends a long evaluation with exit code 130, and nothing is written', async () => {
+  const json = join(folder, 'interrupted.json')
+  const listeners = process.listenerCount('SIGINT')
+  const running = run('--predictions', predictions, '--bootstrap', '1000000', '--output', json)
+  await vi.waitUntil(() => process.listenerCount('SIGINT') > listeners)
+  await setTimeout(300) // into the resampling, which would take a minute
+  process.emit('SIGINT')
+  expect(await running).toBe(130)
+  expect(stderr).toContain('stopping; nothing will be written')
+  expect(stderr).toContain('error BT_INTERRUPTED: the evaluation was interrupted: nothing was written')
+  expect(existsSync(json)).toBe(false)
+  expect(process.listenerCount('SIGINT')).toBe(listeners)
 })
 
 describe('leaks', () => {

@@ -77,6 +77,20 @@ test('the second Ctrl-C leaves in the midst of a step', async () => {
   expect(left.stderr).toMatch(/press again to leave at once[\s\S]*stopped before the first step/)
 })
 
+test('a run that stops early says by how much nothing was better, and which step was the best all the same', async () => {
+  const patience = ['--patience', '1', '--epochs', '9', '--validation', '0.2']
+  const run = (name: string, ...more: string[]) =>
+    runCli([...trainArgs, ...patience, ...more, '--output', join(folder, name)])
+  const { stderr } = await run('creeping', '--min-change', '100')
+  const [, step, best] =
+    /stopped early after step (\d+)\/\d+: nothing better by more than 100 nats in 1 validation; the best was after step (\d+) \(loss \d\.\d{3}\)/.exec(
+      stderr,
+    )!
+  expect(best).toBe(step) // it was better, though not by a hundred
+  const spoilt = await run('spoilt', '--learning-rate', '0.5', '--schedule', 'constant')
+  expect(spoilt.stderr).toMatch(/nothing better in 1 validation; the best was after step \d+ \(loss/)
+})
+
 test('report draws the loss of a run and writes its page, and refuses a folder without one', async () => {
   const whole = join(folder, 'whole')
   await rm(join(whole, 'report.html'))

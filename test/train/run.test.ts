@@ -140,8 +140,9 @@ describe('a training run', () => {
 
   test('takes for better only what is better by the smallest change that counts', async () => {
     const events = await run(optionsFor({ epochs: 50, patience: 1, minChange: 100 }))
-    // The first validation is better than none; the second is not by a hundred nats.
-    expect(ofType(events, 'early-stop')[0]!.step).toBe(2 * ofType(events, 'plan')[0]!.stepsPerEpoch)
+    // The first validation is better than none; the second is, too, but not by a hundred nats.
+    const step = 2 * ofType(events, 'plan')[0]!.stepsPerEpoch
+    expect(ofType(events, 'early-stop')[0]).toMatchObject({ step, bestStep: step, minChange: 100, bestBy: 'loss' })
     expect(ofType(events, 'validation').at(-1)!.best).toBe(true)
   })
 
