@@ -44,6 +44,10 @@ const examples: Record<string, () => void> = {
     const said = run('resume-training.mjs', data, join(folder, 'resumed'), model)
     expect(said).toMatch(/step 3 .*\nstopped; saved in .*\ngoing on after step 3 of 5\nstep 4 .*\nstep 5 .*\ndone: /)
   },
+  'conversations.mjs': () => {
+    const said = run('conversations.mjs', join('examples', 'conversations.jsonl'), join(folder, 'turns'), model)
+    expect(said).toMatch(/^\d+ rows with \d+ replies to learn[\s\S]* learns: [\s\S]*validation loss \d[\s\S]*adapter: /)
+  },
   'export.mjs': () => {
     const said = run('export.mjs', join(folder, 'watched'), join(folder, 'exports'))
     expect(said.match(/largest logit difference/g)).toHaveLength(2)
