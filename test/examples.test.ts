@@ -10,10 +10,12 @@ import { tinyPairs, writeRows, writeTinyModel } from './train/tiny-model.js'
 let folder: string
 let model: string
 let data: string
+let texts: string
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'bt-examples-'))
   model = await writeTinyModel(join(folder, 'model'))
   data = await writeRows(join(folder, 'rows.jsonl'), tinyPairs(80))
+  texts = await writeRows(join(folder, 'texts.jsonl'), tinyPairs(4))
 })
 
 function run(name: string, ...args: string[]): string {
@@ -51,6 +53,18 @@ const examples: Record<string, () => void> = {
   'export.mjs': () => {
     const said = run('export.mjs', join(folder, 'watched'), join(folder, 'exports'))
     expect(said.match(/largest logit difference/g)).toHaveLength(2)
+  },
+  'best-of-n.mjs': () => {
+    expect(run('best-of-n.mjs', join(folder, 'watched'), texts)).not.toBe('')
+  },
+  'guard.mjs': () => {
+    expect(run('guard.mjs', join(folder, 'watched'), texts)).not.toBe('')
+  },
+  'score.mjs': () => {
+    expect(run('score.mjs', join(folder, 'watched'), texts)).not.toBe('')
+  },
+  'shards.mjs': () => {
+    expect(run('shards.mjs', join(folder, 'watched'), join(folder, 'pairs.jsonl'), '2')).not.toBe('')
   },
 }
 

@@ -12,7 +12,8 @@ const ask = 'Write the message that this reply answers.'
 const guarded = (retries: number, faults: readonly Fault[] = faultNames) => ({
   guard: { faults, retries, task: 'backward' as const, leaks: new LeakFinder([ask]) },
 })
-const reply = 'The kettle boils when the water in it has come to a hundred degrees at sea level, and later where you are high up.'
+const reply =
+  'The kettle boils when the water in it has come to a hundred degrees at sea level, and later where you are high up.'
 const faulty: Record<Fault, Written> = {
   copy: { text: 'Say: the water in it has come to a hundred degrees at sea level, and later where you are.' },
   leak: { text: `### Instruction: ${ask}` },
