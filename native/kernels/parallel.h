@@ -25,13 +25,14 @@ void parallelRows(int64_t rows, Work work) {
   }
 }
 
-// Calls work(i) for each i in [0, tasks), whichever thread is free taking the next. What one throws is thrown again
+// Calls work(i) for each i in [0, tasks), whichever thread is free taking the next, in a parallel region even for one
+// task: MKL's products inside it then keep to one thread and one order of sums. What one throws is thrown again
 // here: an exception that left a parallel region would end the process.
 template <typename Work>
 void parallelTasks(int64_t tasks, Work work) {
   std::exception_ptr failure;
   std::mutex mutex;
-#pragma omp parallel for schedule(dynamic, 1) if (tasks > 1)
+#pragma omp parallel for schedule(dynamic, 1)
   for (int64_t i = 0; i < tasks; ++i) {
     try {
       work(i);
