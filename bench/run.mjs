@@ -1,4 +1,4 @@
-// `npm run bench`: this package beside its peers in one run. Needs a built package (npm run build) and, for the peers,
+// `npm run bench`: this package beside its peers in one run. Needs a built package (npm run build:all) and, for the peers,
 // Python 3 with pip. Progress goes to stderr, the table to stdout.
 import { writeFileSync } from 'node:fs'
 import { writeDocs } from './docs.mjs'

@@ -42,7 +42,7 @@ foreach(library torch_cuda c10_cuda)
     target_link_libraries(bt_cuda PRIVATE ${torch_lib}/lib${library}.so)
   endif()
 endforeach()
-target_link_options(bt_cuda PRIVATE -s -Wl,-z,nodelete -Wl,--exclude-libs,ALL -Wl,--allow-shlib-undefined
+target_link_options(bt_cuda PRIVATE -s -Wl,--exclude-libs,ALL -Wl,--allow-shlib-undefined
                                     -Wl,--version-script=${cuda_folder}/exports.map)
 set_target_properties(bt_cuda PROPERTIES OUTPUT_NAME bt_cuda-${torch_minor}
                                          LINK_DEPENDS ${cuda_folder}/exports.map)

@@ -1,7 +1,8 @@
-// `npm run lint`: biome, clang-format, the direction of imports, and places of one machine. --fix formats.
+// `npm run lint`: biome, clang-format, the direction of imports, what native files need, places of one machine. --fix formats.
 import { spawnSync } from 'node:child_process'
 import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
+import { checkAbi } from './check-abi.mjs'
 import { checkImports } from './check-imports.mjs'
 import { checkPlaces } from './check-places.mjs'
 import { clangFormat } from './clang-format.mjs'
@@ -35,6 +36,7 @@ const checks = [
   ['biome', biome],
   ['clang-format', formatNative],
   ['imports point one way', () => none(checkImports(root))],
+  ['native files need no newer system', () => none(checkAbi(root))],
   ['no places of one machine', () => (existsSync(join(root, '.git')) ? none(checkPlaces(root)) : true)],
 ]
 

@@ -118,6 +118,7 @@ function reportAddon(built: Built, libtorch: { version: string }, terminal: Term
   if (terminal.json) return
   const state = built.built ? 'built' : 'there already'
   terminal.result(`${terminal.ok('ok')} addon for torch ${libtorch.version} ${state}: ${built.core}`)
+  if (built.reason) terminal.result(terminal.dim(`   from source: ${built.reason}`))
 }
 
 function reportKernels({ library, built }: BuiltCuda, terminal: Terminal): void {

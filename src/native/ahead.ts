@@ -2,7 +2,8 @@
 // is, loadCore() says once it is needed.
 import { join } from 'node:path'
 import { findLibtorch } from './find.js'
-import { coreMinors, driverPresent, type LoadOptions, loadedCore, loadLoader } from './load.js'
+import { driverPresent, type LoadOptions, loadedCore, loadLoader } from './load.js'
+import { coreMinors } from './locate.js'
 
 let opening: Promise<void> | undefined
 
@@ -20,7 +21,7 @@ export async function openedAhead(): Promise<void> {
 
 function pathsToOpen(options: LoadOptions): string[] | undefined {
   try {
-    const minors = coreMinors(loadLoader().path)
+    const minors = coreMinors()
     const libtorch = findLibtorch({ ...options, minors }).find(({ taken }) => taken)
     if (!libtorch?.lib) return undefined
     const wantsCuda = libtorch.cuda && (options.device === 'cuda' || driverPresent())

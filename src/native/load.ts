@@ -1,14 +1,14 @@
 // Opens the two native files and libtorch, once in a thread of JavaScript, when they are first needed.
-import { existsSync, readdirSync } from 'node:fs'
+import { existsSync } from 'node:fs'
 import { createRequire } from 'node:module'
-import { dirname, join, resolve } from 'node:path'
+import { join } from 'node:path'
 import type { Core, Loader } from '../../binding.js'
 import { BtError, messageOf } from '../errors.js'
-import { packageRoot } from '../paths.js'
-import { findLibtorch, type LibtorchCandidate, minorOf } from './find.js'
+import { findLibtorch, type LibtorchCandidate } from './find.js'
+import { coreDoesNotOpen, libtorchDoesNotOpen, noCore, noLibtorch, noLoader, otherTorch } from './load-errors.js'
+import { findCores, findLoader } from './locate.js'
 
 const require = createRequire(import.meta.url)
-const setupRemedy = 'Run: npx bt-native setup   (npx bt-native doctor tells what was found)'
 
 export interface LoadOptions {
   device?: 'auto' | 'cpu' | 'cuda'
@@ -34,8 +34,9 @@ let loader: { loader: Loader; path: string } | undefined
 let loaded: Loaded | undefined
 
 /**
- * bt_native.node: BT_NATIVE_ADDON, the package's build folder, or its prebuilds.
- * @throws {BtError} BT_ADDON_NOT_FOUND, with the places and the reason
+ * bt_native.node: what BT_NATIVE_ADDON names, else the one in build/Release, else the one in prebuilds/. The first that
+ * is there is opened.
+ * @throws {BtError} BT_ADDON_NOT_FOUND, with every place, the system's words and what to do
  */
 export function loadLoader(): { loader: Loader; path: string } {
   if (loader) return loader
@@ -43,43 +44,16 @@ export function loadLoader(): { loader: Loader; path: string } {
   try {
     loader = { loader: require(path) as Loader, path }
   } catch (error) {
-    throw new BtError('BT_ADDON_NOT_FOUND', `${path}: could not be opened: ${messageOf(error)}`, {
-      remedy: 'Build it again: npm run build:native',
-      cause: error,
-    })
+    throw noLoader({ opened: path, error })
   }
   return loader
 }
 
 /** Path of bt_native.node. @throws {BtError} BT_ADDON_NOT_FOUND */
 export function addonPath(env: NodeJS.ProcessEnv = process.env): string {
-  if (env.BT_NATIVE_ADDON) {
-    const path = resolve(env.BT_NATIVE_ADDON)
-    if (existsSync(path)) return path
-    throw new BtError('BT_ADDON_NOT_FOUND', `BT_NATIVE_ADDON: ${path} does not exist`, {
-      remedy: 'Point BT_NATIVE_ADDON at bt_native.node, or unset it.',
-    })
-  }
-  try {
-    const { resolve: find } = require('node-gyp-build') as { resolve(folder: string): string }
-    return find(packageRoot)
-  } catch (error) {
-    throw new BtError(
-      'BT_ADDON_NOT_FOUND',
-      `bt_native.node was found neither in ${join(packageRoot, 'build/Release')} nor in ${join(packageRoot, 'prebuilds')}`,
-      { remedy: `Build it: npm run build:native, or ${setupRemedy}`, cause: error },
-    )
-  }
-}
-
-/** Torch versions ("2.11") for which a core lies beside the addon. */
-export function coreMinors(addon: string): string[] {
-  return readdirSync(dirname(addon))
-    .map((name) => /^libbt_core-(\d+\.\d+)\.so$/.exec(name)?.[1])
-    .filter((minor) => minor !== undefined)
-    .sort(
-      (a, b) => Number(b.split('.')[0]) - Number(a.split('.')[0]) || Number(b.split('.')[1]) - Number(a.split('.')[1]),
-    )
+  const found = findLoader(env)
+  if (!found) throw noLoader({ env })
+  return found.loader
 }
 
 /**
@@ -90,27 +64,19 @@ export function coreMinors(addon: string): string[] {
 export function loadCore(options: LoadOptions = {}): Loaded {
   if (loaded) return again(loaded, options)
   const { loader, path: addon } = loadLoader()
-  const minors = coreMinors(addon)
-  if (minors.length === 0) {
-    throw new BtError('BT_ADDON_NOT_FOUND', `${dirname(addon)}: holds no libbt_core-VERSION.so`, {
-      remedy: 'Build it: npm run build:native',
-    })
-  }
+  const cores = findCores()
+  if (cores.length === 0) throw noCore()
+  const minors = cores.map(({ minor }) => minor)
   const candidates = findLibtorch({ ...options, minors })
   const libtorch = candidates.find((candidate) => candidate.taken)
-  if (!libtorch?.lib) throw notFound(candidates, minors)
-  const { torch, cudaProblem } = openLibtorch(loader, libtorch, options.device ?? 'auto')
-  const corePath = join(dirname(addon), `libbt_core-${torch}.so`)
-  if (!minors.includes(torch)) {
-    throw new BtError(
-      'BT_TORCH_VERSION',
-      `${libtorch.path}: is torch ${torch}; there is a core for ${minors.join(', ')}`,
-      {
-        remedy: `${setupRemedy}, or build a core for it: npm run build:native`,
-      },
-    )
-  }
-  const core = native(() => loader.openCore(corePath), setupRemedy)
+  if (!libtorch?.lib) throw noLibtorch(candidates, minors, options.device)
+  const { torch, cudaProblem } = openLibtorch(loader, libtorch, candidates, options.device ?? 'auto')
+  const corePath = cores.find(({ minor }) => minor === torch)?.path
+  if (!corePath) throw otherTorch(libtorch, torch, minors)
+  const core = attempt(
+    () => loader.openCore(corePath),
+    (error) => coreDoesNotOpen(error, libtorch),
+  )
   loaded = { core, addon, corePath, libtorch, torch, ...(cudaProblem !== undefined && { cudaProblem }) }
   return loaded
 }
@@ -123,12 +89,13 @@ export function loadedCore(): Loaded | undefined {
 function openLibtorch(
   loader: Loader,
   libtorch: LibtorchCandidate,
+  candidates: LibtorchCandidate[],
   device: 'auto' | 'cpu' | 'cuda',
 ): { torch: string; cudaProblem?: string } {
   const lib = libtorch.lib!
-  const torch = native(
+  const torch = attempt(
     () => loader.openLibraries([join(lib, 'libc10.so'), join(lib, 'libtorch_cpu.so')]),
-    `The libraries of ${libtorch.path} do not open. ${setupRemedy}`,
+    (error) => libtorchDoesNotOpen(error, libtorch, candidates),
   )
   // Before the core asks for CUDA for the first time, since libtorch keeps its first answer; so also for a runtime on the
   // CPU, which another one on the GPU may follow.
@@ -137,7 +104,7 @@ function openLibtorch(
     loader.openLibraries([join(lib, 'libtorch_cuda.so')])
     return { torch }
   } catch (error) {
-    if (device === 'cuda') throw asBtError(error, `libtorch_cuda does not open. ${setupRemedy}`)
+    if (device === 'cuda') throw libtorchDoesNotOpen(error, libtorch, candidates)
     return { torch, cudaProblem: messageOf(error) } // 'auto' goes on without; doctor shows why
   }
 }
@@ -157,26 +124,20 @@ function again(open: Loaded, options: LoadOptions): Loaded {
     }
   }
   if (options.device === 'cuda' && open.libtorch.cuda) {
-    native(() => loadLoader().loader.openLibraries([join(open.libtorch.lib!, 'libtorch_cuda.so')]), setupRemedy)
+    attempt(
+      () => loadLoader().loader.openLibraries([join(open.libtorch.lib!, 'libtorch_cuda.so')]),
+      (error) => libtorchDoesNotOpen(error, open.libtorch, []),
+    )
   }
   return open
 }
 
-function notFound(candidates: LibtorchCandidate[], minors: string[]): BtError {
-  const tried = candidates.map((it) => `  ${it.source}: ${it.path}: ${it.reason}`)
-  const otherVersion = candidates.some((it) => it.version && !minors.includes(minorOf(it.version)))
-  const unset = ['BT_NATIVE_LIBTORCH', 'VIRTUAL_ENV', 'CONDA_PREFIX', 'LIBTORCH'].filter((name) => !process.env[name])
-  const rest = unset.length > 0 ? `\n  not set: ${unset.join(', ')}` : ''
-  if (otherVersion) {
-    return new BtError(
-      'BT_TORCH_VERSION',
-      `no usable libtorch of a version that the core is built for (${minors.join(', ')}); looked in order:\n${tried.join('\n')}${rest}`,
-      { remedy: setupRemedy },
-    )
+function attempt<T>(call: () => T, wordError: (error: unknown) => BtError): T {
+  try {
+    return call()
+  } catch (error) {
+    throw wordError(error)
   }
-  return new BtError('BT_LIBTORCH_NOT_FOUND', `libtorch was not found; looked in order:\n${tried.join('\n')}${rest}`, {
-    remedy: setupRemedy,
-  })
 }
 
 /** Runs a native call, with its errors as BtError. */

@@ -1,9 +1,9 @@
 // Runtimes as the rest of the package uses them: the native objects of binding.d.ts, whose errors arrive as BtError.
 // Nothing is loaded before the first call.
-import type { Core, CoreInfo, Dtype, Runtime } from '../../binding.js'
-import { BtError } from '../errors.js'
+import type { CoreInfo, Dtype, Runtime } from '../../binding.js'
 import { openedAhead } from './ahead.js'
-import { asBtError, type LoadOptions, loadCore, loadLoader, native } from './load.js'
+import { asBtError, driverPresent, type Loaded, type LoadOptions, loadCore, loadLoader, native } from './load.js'
+import { noCuda } from './no-cuda.js'
 
 export type * from '../../binding.js'
 
@@ -25,8 +25,9 @@ export type OpenRuntime = Runtime & AsyncDisposable & { readonly device: 'cpu' |
  */
 export async function openRuntime(options: RuntimeOptions = {}): Promise<OpenRuntime> {
   await openedAhead()
-  const { core } = loadCore(options)
-  const device = chooseDevice(core, options.device ?? 'auto')
+  const loaded = loadCore(options)
+  const { core } = loaded
+  const device = chooseDevice(loaded, options.device ?? 'auto')
   const runtime = native(() =>
     core.openRuntime({ device, deviceIndex: options.deviceIndex ?? 0, threads: options.threads ?? 0 }),
   )
@@ -53,12 +54,16 @@ export function unlockFile(fd: number): void {
   native(() => loadLoader().loader.unlock(fd))
 }
 
-function chooseDevice(core: Core, wanted: 'auto' | 'cpu' | 'cuda'): 'cpu' | 'cuda' {
+function chooseDevice({ core, libtorch, cudaProblem }: Loaded, wanted: 'auto' | 'cpu' | 'cuda'): 'cpu' | 'cuda' {
   if (wanted === 'cpu') return 'cpu'
   const devices = core.info().cudaDevices
   if (wanted === 'cuda' && devices === 0) {
-    throw new BtError('BT_CUDA', 'no CUDA device can be used by this process', {
-      remedy: 'Check the driver with nvidia-smi, and libtorch with: npx bt-native doctor',
+    throw noCuda({
+      libtorch: libtorch.path,
+      cudaBuild: libtorch.cuda,
+      driver: driverPresent(),
+      problem: cudaProblem,
+      visible: process.env.CUDA_VISIBLE_DEVICES,
     })
   }
   return devices > 0 ? 'cuda' : 'cpu'

@@ -1,9 +1,10 @@
 // Building the kernels for GPUs, libbt_cuda-MINOR.so, beside the core. No GPU is needed for that.
 import { existsSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
-import { join, resolve } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import { writeFileAtomic } from '../files.js'
 import { minorOf } from '../native/find.js'
+import { findCores } from '../native/locate.js'
 import { packageRoot } from '../paths.js'
 import {
   type BuildOptions,
@@ -13,6 +14,7 @@ import {
   compile,
   filesUnder,
   hashOf,
+  isCheckout,
   readIfThere,
 } from './build.js'
 import type { ProvideOptions } from './libtorch.js'
@@ -58,14 +60,24 @@ export async function buildCuda(options: BuildCudaOptions): Promise<BuiltCuda> {
 }
 
 /**
- * Provides nvcc and CUDA's headers, then makes sure that the kernels for this torch are built.
+ * Makes sure that there are kernels for this torch: packed ones in an installed package, else built, for which nvcc and
+ * CUDA's headers are provided.
  * @returns undefined for a libtorch without CUDA 13, which the kernels are compiled for
  * @throws what provideToolkit and buildCuda throw
  */
 export async function provideKernels(options: BuildOptions & ProvideOptions): Promise<BuiltCuda | undefined> {
   if (!existsSync(join(options.libtorch, 'nvidia', 'cu13'))) return undefined
+  const packed = options.force || isCheckout() ? undefined : packedKernels(options.version)
+  if (packed) return { library: packed, built: false }
   const { folder } = await provideToolkit(options)
   return buildCuda({ ...options, toolkit: folder })
+}
+
+/** The packed kernels for this torch, where they lie beside the core that is opened: only there they are looked for. */
+function packedKernels(version: string): string | undefined {
+  const core = findCores().find(({ minor }) => minor === minorOf(version))
+  const library = core && join(dirname(core.path), `libbt_cuda-${core.minor}.so`)
+  return library && existsSync(library) ? library : undefined
 }
 
 /** What is compiled, and with what. */

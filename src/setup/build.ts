@@ -1,15 +1,16 @@
 // Building the addon from native/ against one libtorch, when there is no build of these sources for it yet.
 import { createHash } from 'node:crypto'
-import { existsSync } from 'node:fs'
-import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { constants, existsSync } from 'node:fs'
+import { access, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { availableParallelism, freemem } from 'node:os'
 import { basename, dirname, join, relative, resolve } from 'node:path'
-import { BtError, hasCode } from '../errors.js'
+import { BtError, hasCode, messageOf } from '../errors.js'
 import { writeFileAtomic } from '../files.js'
+import { ranked } from '../native/explain.js'
 import { findLibtorch, type LibtorchCandidate, minorOf } from '../native/find.js'
-import { addonPath, coreMinors } from '../native/load.js'
-import { packageRoot } from '../paths.js'
+import { coreMinors, type FoundCore, findCores, findLoader } from '../native/locate.js'
+import { defaultTorch, packageRoot } from '../paths.js'
 import type { OnProgress } from '../progress.js'
 import { withLock } from './lock.js'
 import { run } from './run.js'
@@ -22,6 +23,8 @@ export interface BuildOptions {
   version: string
   /** Build even if nothing has changed. */
   force?: boolean
+  /** Why a build is needed, for the error where it cannot be made. */
+  reason?: string
   env?: NodeJS.ProcessEnv
   onProgress?: OnProgress
   onWait?: (holder: string) => void
@@ -31,8 +34,10 @@ export interface BuildOptions {
 export interface Built {
   /** The core library, named after torch's minor version. */
   core: string
-  /** false when the sources had not changed since the last build. */
+  /** false when the sources had not changed since the last build, or when a packed one serves. */
   built: boolean
+  /** Why one was needed, where the package holds cores for other versions of torch. */
+  reason?: string
 }
 
 /**
@@ -50,34 +55,37 @@ export function foundLibtorch(): { folder: string; version: string } {
 }
 
 /**
- * Makes sure that there is a core for this torch: a packed one will do where nothing was built here, otherwise it is
- * built unless its sources are unchanged.
+ * Makes sure that there is a core for this torch. In an installed package the packed one serves; where none fits, and in
+ * a checkout of the sources, it is built unless its sources are unchanged.
  * @throws as buildAddon
  */
 export async function provideAddon(options: BuildOptions): Promise<Built> {
-  const packed = options.force || existsSync(buildFolder) ? undefined : packedCore(options.version)
-  return packed ? { core: packed, built: false } : buildAddon(options)
+  const packed = findCores(options.env).filter(({ kind }) => kind !== 'built')
+  const fitting = options.force || isCheckout() ? undefined : packedCore(packed, options.version)
+  if (fitting) return { core: fitting.path, built: false }
+  const reason = whyBuilt(packed, options)
+  return { ...(await buildAddon({ ...options, reason })), ...(reason !== undefined && { reason }) }
 }
 
-/** The core for this torch in prebuilds/, if there is one. */
-function packedCore(version: string): string | undefined {
-  const { addon, minors } = coresThere()
-  return addon && minors.includes(minorOf(version)) ? join(dirname(addon), coreName(version)) : undefined
+/** Whether this is a checkout of the sources, and not an installed package. */
+export function isCheckout(): boolean {
+  return existsSync(join(packageRoot, 'src'))
 }
 
-function coresThere(): { addon?: string; minors: string[] } {
-  try {
-    const addon = addonPath()
-    return { addon, minors: coreMinors(addon) }
-  } catch (error) {
-    if (hasCode(error, 'BT_ADDON_NOT_FOUND')) return { minors: [] }
-    throw error
-  }
+/** The packed core for this torch, where there is a loader to open it. */
+function packedCore(packed: FoundCore[], version: string): FoundCore | undefined {
+  return findLoader() && packed.find(({ minor }) => minor === minorOf(version))
+}
+
+function whyBuilt(packed: FoundCore[], { version, force }: BuildOptions): string | undefined {
+  const minors = packed.map(({ minor }) => minor)
+  if (force || minors.length === 0 || minors.includes(minorOf(version))) return undefined
+  return `the package holds cores for torch ${minors.join(', ')}, and none for ${minorOf(version)}`
 }
 
 /** Where a process finds libtorch as things are now; while there is no core, any version counts as usable. */
 export function libtorchNow(): LibtorchCandidate[] {
-  const { minors } = coresThere()
+  const minors = coreMinors()
   return findLibtorch(minors.length > 0 ? { minors } : {})
 }
 
@@ -99,12 +107,14 @@ export async function isBuilt(version: string): Promise<boolean> {
 
 /**
  * Makes sure that bt_native.node and the core for this torch are built.
- * @throws {BtError} BT_BUILD_TOOLS naming what is missing and how to install it; BT_BUILD_FAILED with the compiler's errors
+ * @throws {BtError} BT_BUILD_TOOLS naming what is missing and how to install it; BT_BUILD_FAILED with the compiler's errors;
+ *   BT_IO where the package's folder may not be written
  */
 export async function buildAddon(options: BuildOptions): Promise<Built> {
   const core = builtCore(options.version)
   if (!options.force && (await isBuilt(options.version))) return { core, built: false }
-  await checkBuildTools(options.env)
+  await checkBuildTools(options.env, options.reason)
+  await checkWritable(options.version)
   return withLock(buildLock, options, async () => {
     if (!options.force && (await isBuilt(options.version))) return { core, built: false }
     const hash = await sourceHash(options.version) // before compiling: a file edited meanwhile is built next time
@@ -122,13 +132,37 @@ export async function buildAddon(options: BuildOptions): Promise<Built> {
 /** One build at a time. Beside build/, which a user may remove at any time. */
 export const buildLock = join(packageRoot, '.build.lock')
 
+/** @throws {BtError} BT_IO where the package's folder may not be written, as in many containers */
+async function checkWritable(version: string): Promise<void> {
+  try {
+    await access(packageRoot, constants.W_OK)
+  } catch (error) {
+    const minors = coreMinors().join(', ')
+    throw new BtError(
+      'BT_IO',
+      `a core for torch ${minorOf(version)} would be built in ${packageRoot}: ${messageOf(error)}`,
+      {
+        remedy: ranked(
+          minors && `npx bt-native setup   provides torch ${defaultTorch}; there are cores for ${minors}.`,
+          'Run setup as the user who installed the package.',
+        ),
+        cause: error,
+      },
+    )
+  }
+}
+
 /** @throws {BtError} BT_BUILD_TOOLS naming what is missing and how to install it */
-export async function checkBuildTools(env?: NodeJS.ProcessEnv): Promise<void> {
+export async function checkBuildTools(env?: NodeJS.ProcessEnv, reason?: string): Promise<void> {
   const missing = await missingTools(undefined, env)
   if (missing.length === 0) return
-  throw new BtError('BT_BUILD_TOOLS', `building the addon needs ${missing.map((tool) => tool.name).join(', ')}`, {
-    remedy: `Install with: ${installCommand(missing)}`,
-  })
+  throw new BtError(
+    'BT_BUILD_TOOLS',
+    `building the addon needs ${missing.map((tool) => tool.name).join(', ')}${reason ? `; ${reason}` : ''}`,
+    {
+      remedy: `Install with: ${installCommand(missing)}`,
+    },
+  )
 }
 
 function stampPath(version: string): string {

@@ -7,9 +7,11 @@ import type { CoreInfo } from '../../binding.js'
 import { BtError, hasCode, messageOf } from '../errors.js'
 import { hubSettings } from '../models/hub-settings.js'
 import { findLibtorch, type LibtorchCandidate } from '../native/find.js'
-import { addonPath, coreMinors } from '../native/load.js'
+import { addonPath } from '../native/load.js'
+import { coreMinors, findLoader } from '../native/locate.js'
+import { describeMachine, machineObstacle, thisMachine } from '../native/machine.js'
 import { cacheFolder, modelFolder, packageRoot } from '../paths.js'
-import { buildFolder, isBuilt } from './build.js'
+import { isBuilt, isCheckout } from './build.js'
 import { driverProblem, findGpus, type Gpus } from './gpu.js'
 import { inspect } from './install.js'
 import { providedModels } from './model.js'
@@ -65,7 +67,7 @@ export interface Facts {
 /** Looks at everything; takes a second or two. */
 export async function diagnose(env: NodeJS.ProcessEnv = process.env): Promise<Diagnosis> {
   const addon = addonFacts(env)
-  const minors = addon.facts && coreMinors(addon.facts.path)
+  const minors = addon.facts?.cores
   const libtorch = findLibtorch({ env, ...(minors?.length && { minors }) })
   const [probe, gpus, cache, models, tools] = await Promise.all([
     runProbe(env),
@@ -76,7 +78,7 @@ export async function diagnose(env: NodeJS.ProcessEnv = process.env): Promise<Di
   ])
   const facts: Facts = {
     node: process.versions.node,
-    glibc: glibcVersion(),
+    glibc: thisMachine().glibc,
     arch: process.arch,
     addon: addon.facts,
     libtorch,
@@ -113,20 +115,16 @@ export function rankRemedies(findings: Finding[]): string[] {
   return [...new Set(sorted.map(({ remedy }) => remedy!))]
 }
 
-function glibcVersion(): string | undefined {
-  const report = process.report.getReport() as { header?: { glibcVersionRuntime?: string } }
-  return report.header?.glibcVersionRuntime
-}
-
 function nodeFinding({ node, glibc, arch }: Facts): Finding {
   const [major, minor] = node.split('.').map(Number) as [number, number]
-  const message = `node ${node}, ${glibc ? `glibc ${glibc}` : 'no glibc'}, ${process.platform} ${arch}`
+  const machine = { ...thisMachine(), glibc, arch }
+  const message = describeMachine(machine)
   if (major < 20 || (major === 20 && minor < 19)) {
     return { area: 'node', state: 'fail', message, remedy: 'Install Node 20.19 or later.' }
   }
-  if (process.platform !== 'linux' || !glibc) {
-    const remedy = 'Use a Linux with glibc (Debian, Ubuntu, Fedora, RHEL): libtorch is built for that.'
-    return { area: 'node', state: 'fail', message, remedy }
+  const obstacle = machineObstacle(machine)
+  if (obstacle) {
+    return { area: 'node', state: 'fail', message, details: [obstacle.problem], remedy: obstacle.remedy }
   }
   return { area: 'node', state: 'ok', message }
 }
@@ -134,8 +132,7 @@ function nodeFinding({ node, glibc, arch }: Facts): Finding {
 function addonFacts(env: NodeJS.ProcessEnv): { facts: Facts['addon']; problem?: BtError } {
   try {
     const path = addonPath(env)
-    const kind = env.BT_NATIVE_ADDON ? 'named' : path.startsWith(buildFolder) ? 'built' : 'prebuilt'
-    return { facts: { path, kind, cores: coreMinors(path) } }
+    return { facts: { path, kind: findLoader(env)!.kind, cores: coreMinors(env) } }
   } catch (error) {
     if (!(error instanceof BtError)) throw error
     return { facts: undefined, problem: error }
@@ -159,7 +156,7 @@ async function addonFinding(
   }
   const message = `addon ${basename(addon.path)} (${addon.kind}), core for torch ${addon.cores.join(', ')}`
   const version = libtorch.find(({ taken }) => taken)?.version?.split('+')[0]
-  if (addon.kind === 'built' && version && !(await isBuilt(version))) {
+  if (isCheckout() && addon.kind === 'built' && version && !(await isBuilt(version))) {
     const details = ['native/ has changed since, or it was built by hand']
     return { area: 'addon', state: 'warn', message, details, remedy: 'npm run build:native' }
   }
@@ -192,7 +189,7 @@ async function libtorchFinding({ libtorch, probe, addon }: Facts): Promise<Findi
   }
   if (!probe.opened && addon?.cores.length) {
     details.unshift(`does not open: ${probe.message}`)
-    return { area: 'libtorch', state: 'fail', message, details, remedy: probe.remedy ?? setupCommand }
+    return { area: 'libtorch', state: 'fail', message, details, remedy: probe.remedy?.split('\n')[0] ?? setupCommand }
   }
   if (probe.opened) details.unshift(`opens in ${Math.round(probe.milliseconds)} ms`)
   return { area: 'libtorch', state: 'ok', message, details }

@@ -89,6 +89,14 @@ describe('garbage collection', () => {
     expect(threads).toBeLessThan(30)
   })
 
+  test('200 times opened, used and closed: memory and threads stay as they are', async () => {
+    const outcome = await runScenario('closed', { timeout: 55_000 })
+    expect(outcome).toMatchObject({ code: 0, signal: null, stderr: '' })
+    const { grown, threads } = JSON.parse(outcome.stdout)
+    expect(grown).toBeLessThan(20e6)
+    expect(threads).toBeLessThan(30)
+  })
+
   test('unclosed models of an open runtime are freed', async () => {
     const outcome = await runScenario('objectsCollected', { flags })
     expect(outcome).toMatchObject({ code: 0, signal: null, stderr: '' })

@@ -171,6 +171,23 @@ const scenarios = {
     console.log(JSON.stringify({ grown: after - before, threads }))
   },
 
+  async closed() {
+    // Everything opened, one step, everything closed: over and over, without a collection being forced.
+    const many = async (count) => {
+      for (let i = 0; i < count; i++) {
+        const runtime = open()
+        const { trainer } = await openTrainer(runtime)
+        await trainer.step([batch], stepOptions)
+        await runtime.close()
+      }
+      return process.memoryUsage.rss()
+    }
+    const before = await many(60)
+    const after = await many(140)
+    const threads = (await import('node:fs')).readdirSync('/proc/self/task').length
+    console.log(JSON.stringify({ grown: after - before, threads }))
+  },
+
   async objectsCollected() {
     // One runtime, many models: the weights of those forgotten are freed.
     const runtime = open()
