@@ -3,9 +3,9 @@
 import { mkdir, readFile, rm, stat, truncate } from 'node:fs/promises'
 import { dirname, extname, resolve } from 'node:path'
 import { type JsonlAppender, openJsonlAppender, writeJsonFromJsonl } from '../data/appender.js'
+import { lockPath } from '../data/lock.js'
 import { BtError, hasCode } from '../errors.js'
 import { sha256, writeFileAtomic } from '../files.js'
-import { lockPath } from './lock.js'
 import type { GeneratedRow } from './types.js'
 
 /**
