@@ -127,9 +127,18 @@ async function* recordDocuments(
         url: own('url', 'uri', 'link'),
         source: own('source', 'dataset') ?? basename(file.name),
         license: own('license', 'licence'),
+        cut: options.column === undefined ? cutBefore(value) : undefined,
       }
     }
   }
+}
+
+/** The lineage of a row that segmentCorpus wrote. */
+function cutBefore({ heading, document, place, span }: Record<string, unknown>): CorpusDocument['cut'] {
+  if (!isWords(document) || !isWords(place) || !Array.isArray(span) || span.length !== 2) return undefined
+  const [from, to] = span.map(Number)
+  if (!Number.isSafeInteger(from) || !Number.isSafeInteger(to)) return undefined
+  return { heading: isWords(heading) ? heading : null, document, place, span: [from!, to!] }
 }
 
 function isWords(value: unknown): value is string {

@@ -10,7 +10,7 @@ import type { Overlap } from './overlap.js'
 import type { Masked, Masker } from './pii.js'
 import { plainBlocks } from './plain.js'
 import { qualityReason } from './quality.js'
-import { cutSections } from './sections.js'
+import { type Cut, cutSections } from './sections.js'
 import type { CorpusDocument, Draft, DroppedRow, Segment } from './types.js'
 
 export interface SiftOptions {
@@ -48,13 +48,13 @@ const shown = 200
 
 export function sift(document: CorpusDocument, sieve: Sieve, options: SiftOptions): Sifted {
   const outline = outlineOf(document)
-  const { place } = document
+  const place = document.cut?.place ?? document.place
   if ('fault' in outline) return nothing('malformed', place, `the document ${outline.fault}`)
   if (outline.blocks.length === 0) return nothing('no main text', place)
   const title = titleOf(document, outline)
-  const { drafts, dropped } = cutSections(outline.blocks, options)
+  const { drafts, dropped } = document.cut ? cutOnce(document, document.cut) : cutSections(outline.blocks, options)
   const sifted: Sifted = { segments: [], dropped: dropped.map((one) => droppedRow(one, one.reason, place)) }
-  const id = sha256(document.content).slice(0, 16)
+  const id = document.cut?.document ?? sha256(document.content).slice(0, 16)
   for (const draft of drafts) {
     const language = sieve.detector.detect(draft.text.slice(0, tellsLanguage))
     const why = reasonFor(draft, language, sieve, options)
@@ -64,7 +64,13 @@ export function sift(document: CorpusDocument, sieve: Sieve, options: SiftOption
   return sifted
 }
 
-function outlineOf({ kind, content }: CorpusDocument): Outline | { fault: string } {
+/** A segment of an earlier run: its text as it is, in the place that it came from. */
+function cutOnce({ content }: CorpusDocument, { heading, span: [from, to] }: NonNullable<CorpusDocument['cut']>): Cut {
+  return { drafts: [{ text: normaliseText(content), heading: heading ?? undefined, from, to }], dropped: [] }
+}
+
+function outlineOf({ kind, content, cut }: CorpusDocument): Outline | { fault: string } {
+  if (cut) return { blocks: [{ kind: 'whole', text: content, from: 0, to: content.length }] }
   try {
     if (kind === 'html') return htmlOutline(content)
     return kind === 'markdown' ? markdownOutline(content) : { blocks: plainBlocks(content) }
@@ -142,7 +148,7 @@ function segmentOf(draft: Draft, { document, id, title, language }: Origin, siev
     language: language ?? null,
     license: document.license ?? null,
     document: id,
-    place: document.place,
+    place: document.cut?.place ?? document.place,
     span: [draft.from, draft.to] as [number, number],
     characters: characterCount(text),
     signature: options.signatures ? signatureOf(text) : undefined,

@@ -15,6 +15,8 @@ export interface CorpusDocument {
   /** Data set or file that it came from. */
   source: string
   license?: string | undefined
+  /** Where it is a segment that was cut before: what is to stay of it. */
+  cut?: Pick<Segment, 'heading' | 'document' | 'place' | 'span'> | undefined
 }
 
 /**

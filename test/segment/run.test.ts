@@ -111,6 +111,28 @@ describe('a corpus', () => {
     expect(rows.map(({ text }) => text)).toEqual([prose(900, 1), prose(900, 2)])
   })
 
+  test('in parts that were cut before becomes one, with its lineage, without what the parts have in common', async () => {
+    const parts = join(await folderWith(), 'parts')
+    await mkdir(parts)
+    const first = await run({ 'a.md': `# A\n\n${prose(900, 1)}\n\n# B\n\n${prose(900, 2)}` }, { output: join(parts, '1.parquet') })
+    const second = await run({ 'b.md': `# C\n\n${prose(900, 2)}\n\n# D\n\n${prose(900, 3)}` }, { output: join(parts, '2.jsonl') })
+    const { rows, counts, dropped } = await runOn([parts, first.output])
+    expect(rows.map(({ heading }) => heading)).toEqual(['A', 'B', 'D'])
+    expect(rows[2]).toEqual(second.rows[1])
+    expect(counts).toEqual({ duplicate: 1 })
+    expect(dropped[0]).toMatchObject({ heading: 'C', place: second.rows[0]!.place, span: second.rows[0]!.span })
+  })
+
+  test('is read as far as the limit of documents goes, over files', async () => {
+    const five = (first: number) => jsonl([0, 1, 2, 3, 4].map((seed) => ({ text: prose(900, first + seed) })))
+    const { rows, summary } = await run({ 'a.jsonl': five(1), 'b.jsonl': five(11), 'c.jsonl': five(21) }, { limit: 7 })
+    expect(rows.map(({ place }) => place.replace(/^.*\//, ''))).toEqual([
+      ...[1, 2, 3, 4, 5].map((line) => `a.jsonl:${line}`),
+      ...['b.jsonl:1', 'b.jsonl:2'],
+    ])
+    expect(summary.documents).toBe(7)
+  })
+
   test('is named by folders, globs and files, each file once', async () => {
     const folder = await folderWith({ 'a.jsonl': jsonl([{ text: prose(900, 1) }]) })
     await mkdir(join(folder, 'deep', 'er'), { recursive: true })
