@@ -3,8 +3,9 @@ import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { packageRoot } from '../dist/paths.js'
 import { contestants } from './contestants.mjs'
+import { kinds } from './plan.mjs'
 
-export const usage = `npm run bench -- train|start|generate|export|plan [options]
+export const usage = `npm run bench -- train|start|generate|export|plan|tensorboard [options]
 
   --data FILE              rows; examples/seed.jsonl
   --model NAME             smollm2-135m, or tinyllama-shape (random weights; train alone)
@@ -37,6 +38,9 @@ export
 plan
   --batch-rows LIST        rows at a time, of 16 a step; 1,4,16
   --steps N                of each run; 4
+  --kinds LIST             of ${Object.keys(kinds).join(',')}; all
+
+tensorboard: a check that tensorboard reads what --tensorboard writes; it takes --data, --model, --threads and --json
 `
 
 const text = (fallback) => ({ type: 'string', default: fallback })
@@ -66,6 +70,7 @@ const flags = {
   types: text('safetensors/f32,safetensors/f16,safetensors/bf16,gguf/f32,gguf/f16,gguf/bf16,gguf/q8_0,gguf/q4_0'),
   'batch-rows': text('1,4,16'),
   steps: text('4'),
+  kinds: text(Object.keys(kinds).join(',')),
 }
 
 const always = ['data', 'precision', 'threads', 'windows', 'json', 'write-docs']
@@ -76,7 +81,8 @@ const takes = {
   start: [...always, 'only'],
   generate: [...always, 'max-tokens', 'adapter', 'rows', 'max-new-tokens', 'batch-sizes'],
   export: [...always, 'max-tokens', 'adapter', 'rows', 'max-new-tokens', 'types'],
-  plan: [...always, 'max-tokens', 'batch-rows', 'steps'],
+  plan: [...always, 'max-tokens', 'batch-rows', 'steps', 'kinds'],
+  tensorboard: ['data', 'model', 'threads', 'json'],
 }
 
 /** @throws {Error} that names the flag which is not understood, or which this bench has no use for */
@@ -100,7 +106,7 @@ export function readOptions(args) {
     device: readDevice(values.device),
     threads: number('threads'),
     windows: values.windows === undefined ? (values.scaling ? 3 : 5) : number('windows'),
-    only: readNames(values.only),
+    only: readNames('only', values.only, contestants),
     maxTokens: number('max-tokens'),
     json: values.json,
     writeDocs: values['write-docs'],
@@ -118,6 +124,7 @@ export function readOptions(args) {
     types: values.types.split(',').map((one) => ({ to: one.split('/')[0], dtype: one.split('/')[1] })),
     batchRows: numbers('batch-rows'),
     steps: number('steps'),
+    kinds: readNames('kinds', values.kinds, kinds),
   }
 }
 
@@ -126,11 +133,10 @@ function readDevice(device) {
   return device
 }
 
-function readNames(list) {
+function readNames(flag, list, known) {
   const names = list.split(',').filter(Boolean)
   for (const name of names) {
-    if (!Object.hasOwn(contestants, name))
-      throw new Error(`--only ${name}: one of ${Object.keys(contestants).join(', ')}`)
+    if (!Object.hasOwn(known, name)) throw new Error(`--${flag} ${name}: one of ${Object.keys(known).join(', ')}`)
   }
   return names
 }

@@ -6,16 +6,18 @@ import { join } from 'node:path'
 import { cacheFolder, packageRoot } from '../dist/paths.js'
 import { startChild } from './child.mjs'
 
-const requirements = join(packageRoot, 'bench/peers/requirements.txt')
-
-/** A Python with the peers installed: BT_BENCH_PYTHON, or a virtual environment in the cache. Minutes the first time. */
-export function peerPython() {
-  if (process.env.BT_BENCH_PYTHON) return process.env.BT_BENCH_PYTHON
+/**
+ * A Python with the packages of a list in bench/peers installed, in a virtual environment in the cache: the peers by
+ * default, for which BT_BENCH_PYTHON is taken where it is set. Minutes the first time.
+ */
+export function peerPython(list = 'requirements.txt') {
+  if (process.env.BT_BENCH_PYTHON && list === 'requirements.txt') return process.env.BT_BENCH_PYTHON
+  const requirements = join(packageRoot, 'bench/peers', list)
   const wanted = createHash('sha256').update(readFileSync(requirements)).digest('hex').slice(0, 12)
   const folder = join(cacheFolder(), `peers-${wanted}`)
   const python = join(folder, 'bin/python')
   if (existsSync(join(folder, 'complete'))) return python
-  process.stderr.write(`installing the Python peers into ${folder} (about 5 GB, minutes)\n`)
+  process.stderr.write(`installing what bench/peers/${list} lists into ${folder} (minutes)\n`)
   mkdirSync(folder, { recursive: true })
   for (const [command, ...args] of [
     ['python3', '-m', 'venv', folder],

@@ -2,6 +2,7 @@
 import { contestants } from './contestants.mjs'
 import { gigabytes, report, rounded, shortCommand, table, times, withSpread } from './format.mjs'
 import { machineLine } from './machine.mjs'
+import { kinds } from './plan.mjs'
 
 const titleOf = (name) => contestants[name]?.title ?? name
 const listed = (numbers, show) =>
@@ -173,21 +174,42 @@ function exportReport(result) {
 }
 
 function planReport(result) {
-  const { machine, model, steps, runs } = result
+  const { machine, model, steps, runs, failures } = result
+  const signed = (ratio) => `${ratio > 0 ? '+' : ''}${rounded(ratio * 100, 1)} %`
   const rows = runs.map((run) => [
-    `${run.batchSize}${run.recompute ? ', recomputed' : ''}`,
+    [run.batchSize, kinds[run.kind].title].filter(Boolean).join(', '),
     rounded(run.tokensAtOnce),
     gigabytes(run.planned),
     gigabytes(run.measured),
-    `${run.difference > 0 ? '+' : ''}${rounded(run.difference * 100, 1)} %`,
-    rounded(run.tokensPerSecond),
+    signed(run.difference),
+    run.plannedSeconds === undefined ? '' : rounded(run.plannedSeconds, 1),
+    rounded(run.secondsPerStep, 1),
   ])
-  const heads = ['rows at a time', 'tokens at once', 'planned', 'measured, peak resident', 'difference', 'tokens/s']
-  return report('plan', [
-    `${model.title}, ${steps} steps of 16 rows each, validation before and after. ${machineLine(machine)}.`,
+  const heads = [
+    'rows at a time',
+    'tokens at once',
+    'memory, planned',
+    'measured, peak resident',
+    'difference',
+    'a step, planned, s',
+    'measured, s',
+  ]
+  return report(machine.precision === 'bf16' ? 'plan' : `plan-${machine.precision}`, [
+    `${model.title}, ${steps} steps of 16 rows each, validation and samples before and after. ${machineLine(machine)}.`,
     table(heads, rows),
-    ...Object.entries(result.failures).map(([name, message]) => `${name}: ${message}.`),
+    ...Object.entries(failures).map(([name, message]) => `${name}: ${message}.`),
     `\`${shortCommand(result.command)}\``,
+  ])
+}
+
+function tensorboardReport({ curves, points, failures, command }) {
+  const wrong = Object.entries(failures)
+  return report('tensorboard', [
+    wrong.length === 0
+      ? `tensorboard reads all ${rounded(points)} points of ${curves} curves as metrics.jsonl has them, each step once.`
+      : 'tensorboard reads something else than metrics.jsonl has:',
+    ...wrong.map(([tag, message]) => `${tag}: ${message}`),
+    `\`${shortCommand(command)}\``,
   ])
 }
 
@@ -198,4 +220,5 @@ export const reports = {
   start: startReport,
   generate: generateReport,
   plan: planReport,
+  tensorboard: tensorboardReport,
 }

@@ -9,6 +9,7 @@ import { benchPlan } from './plan.mjs'
 import { reports } from './reports.mjs'
 import { benchScaling } from './scaling.mjs'
 import { benchStart } from './start.mjs'
+import { benchTensorboard } from './tensorboard.mjs'
 import { benchTrain } from './train.mjs'
 
 const benches = {
@@ -18,6 +19,7 @@ const benches = {
   generate: benchGenerate,
   export: benchExport,
   plan: benchPlan,
+  tensorboard: benchTensorboard,
 }
 
 function options() {

@@ -1,13 +1,13 @@
 // What a training run would take, told before anything is loaded: memory by part, the ways to cut a step into batches, and
 // the most rows at a time that fit into a device of so many gigabytes.
 //
-//   node examples/plan.mjs [GIGABYTES]
-import { fileURLToPath } from 'node:url'
+//   node examples/plan.mjs [GIGABYTES] [DATA] [MODEL]
 import { planTraining } from 'bt-native'
 
-const gigabytes = Number(process.argv[2] ?? 2)
-const data = fileURLToPath(new URL('seed.jsonl', import.meta.url))
-const options = { model: 'smollm2-135m', data, batchSize: 16, gradAccumSteps: 1 }
+const [size = '2', data = 'examples/seed.jsonl', model = 'smollm2-135m'] = process.argv.slice(2)
+
+const gigabytes = Number(size)
+const options = { model, data, batchSize: 16, gradAccumSteps: 1 }
 const plan = await planTraining(options, { memory: gigabytes * 1e9 })
 
 const megabytes = (bytes) => `${Math.round(bytes / 1e6)} MB`

@@ -6,7 +6,7 @@
 import { fileURLToPath } from 'node:url'
 import { segmentCorpus } from 'bt-native'
 
-const input = process.argv[2] ?? fileURLToPath(new URL('../docs', import.meta.url))
+const input = process.argv[2] ?? fileURLToPath(new URL('../docs/*.md', import.meta.url))
 const output = process.argv[3] ?? 'segments.jsonl'
 const stopped = new AbortController()
 process.once('SIGINT', () => stopped.abort())

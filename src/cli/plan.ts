@@ -96,12 +96,14 @@ function memoryRows({ memory, device }: TrainingPlan): [string, number, string][
   const measured = device === 'cpu' ? 'measured, not reckoned' : 'a guess: no GPU was measured'
   return [
     ['runtime', memory.runtime, `Node, libtorch and its libraries (${measured})`],
+    ['text', memory.text, 'tokenizer, to read rows and to write for held-back ones (measured)'],
     ['weights', memory.weights, 'of the frozen model'],
     ['adapter', memory.adapter, 'LoRA weights and gradients'],
     ['optimizer', memory.optimizer, "AdamW's moments"],
     ['activations', memory.activations, 'of all layers, kept for backward'],
     ['logits', memory.logits, 'of scored rows, a chunk at a time'],
     ['working', memory.working, 'of one layer, forward and backward'],
+    ['writing', memory.writing, 'keys and values, while held-back rows are written for'],
   ]
 }
 
@@ -134,7 +136,7 @@ function timeWords({ time, timeProblem, device }: TrainingPlan): string {
   }
   const speed = `${(time.operationsPerSecond / 1e12).toFixed(2)} TFLOP/s`
   const place = device === 'cpu' ? 'this processor' : 'this GPU'
-  return `${much}, a rough guess: a product on ${place} reaches ${speed}, a step was taken to reach half of it`
+  return `${much}, give or take a factor of two: a product on ${place} was timed at ${speed}, and a step taken to be as fast`
 }
 
 function adviceOf({ fits, largest, limit }: TrainingPlan, terminal: Terminal): string {

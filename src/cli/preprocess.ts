@@ -88,6 +88,7 @@ ${rows.join('\n')}
 Turns: the row of a conversation is its first instruction with the reply to it; multi_turn marks it where other turns
 stand beside them, and --single-turn drops it then. In OASST1 the pair at the root of a tree is whole whatever follows,
 so --single-turn is seldom wanted there; the reply is the best ranked of those not deleted, rejected or spam.
+train learns every turn when it is given the file with the conversations itself.
 
 Examples:
   $ bt-native preprocess --input examples/seed.jsonl --output data/seed.jsonl

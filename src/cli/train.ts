@@ -189,13 +189,14 @@ function earlyStopWords({ patience, minChange, bestBy, bestStep, bestScore }: Ea
 function dataLines(event: TrainEvent & { type: 'data' }, terminal: Terminal): string[] {
   const dropped = event.dropped.reduce((sum, { count }) => sum + count, 0)
   const reasons = event.dropped.map(({ reason, count }) => `${formatCount(count)} ${reason}`).join(', ')
-  const parts = [`${formatCount(event.train)} train`, `${formatCount(event.validation)} validation`]
+  const targets = event.targets > event.train ? ` rows with ${formatCount(event.targets)} targets` : ''
+  const parts = [`${formatCount(event.train)} train${targets}`, `${formatCount(event.validation)} validation`]
   if (dropped > 0) parts.push(`${formatCount(dropped)} dropped (${reasons})`)
   const scored = `${formatCount(event.tokens)} tokens, ${formatPercent(event.scoredTokens / event.tokens)} scored`
   const cut = event.cutRows > 0 ? ` · ${plural(event.cutRows, 'row')} cut to fit (targets kept)` : ''
   const lines = [head(terminal, 'data', `${event.file}   ${parts.join(' · ')}`), head(terminal, '', `${scored}${cut}`)]
   if (event.tooLong > 0) {
-    const rows = `${plural(event.tooLong, 'row')} left out: the target alone does not fit (--max-tokens)`
+    const rows = `${plural(event.tooLong, 'target')} left out that alone do not fit (--max-tokens)`
     lines.push(head(terminal, '', `${rows}; first: ${event.tooLongExamples.join(' ')}`))
   }
   return lines

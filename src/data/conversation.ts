@@ -1,4 +1,5 @@
-// Turns of a conversation in the shapes they are stored in, and the first (instruction, response) pair of them.
+// Turns of a conversation in the shapes they are stored in, and the (instruction, response) pairs that they make.
+import type { Pair } from '../text/types.js'
 import { isObject } from './records.js'
 
 export interface Turn {
@@ -63,24 +64,36 @@ function textOf(content: unknown): string | undefined {
   return parts.includes(undefined) ? undefined : parts.join('')
 }
 
-export interface FirstPair {
-  instruction: string
-  response: string
-  /** There are other turns than these two (system texts are no turns). */
-  multiTurn: boolean
+export interface ReadConversation {
   system?: string
+  /** At least one: user turns with the replies to them, as long as both take turns. */
+  exchanges: Pair[]
+  /** There are other turns than the first pair's (system texts are no turns). */
+  multiTurn: boolean
+  /** Why there are turns after the last exchange that are not read. */
+  brokenOff?: string
 }
 
-/** The first user turn that is answered at once, and its answer. */
-export function firstPair(turns: readonly Turn[]): FirstPair | Fault {
+/** Reason under which conversations are counted whose later turns are not read. */
+const outOfTurn = 'turns after a tool call, or after two turns of one speaker'
+
+/** From the first user turn that is answered at once, as long as user and assistant take turns. */
+export function conversationOf(turns: readonly Turn[]): ReadConversation | Fault {
   const spoken = turns.filter((turn) => turn.role !== 'system')
-  const at = spoken.findIndex((turn, index) => turn.role === 'user' && spoken[index + 1]?.role === 'assistant')
-  if (at < 0) return { reason: 'no reply in the conversation' }
+  const answered = (at: number) => spoken[at]?.role === 'user' && spoken[at + 1]?.role === 'assistant'
+  let at = spoken.findIndex((_, index) => answered(index))
+  if (at < 0) return { reason: noReply }
+  const exchanges: Pair[] = []
+  for (; answered(at); at += 2) exchanges.push({ instruction: spoken[at]!.text, response: spoken[at + 1]!.text })
   const system = turns.find((turn) => turn.role === 'system' && turn.text.trim() !== '')?.text
+  const unanswered = at === spoken.length - 1 && spoken[at]!.role === 'user'
   return {
-    instruction: spoken[at]!.text,
-    response: spoken[at + 1]!.text,
+    exchanges,
     multiTurn: spoken.length !== 2,
     ...(system === undefined ? {} : { system }),
+    ...(at === spoken.length || unanswered ? {} : { brokenOff: outOfTurn }),
   }
 }
+
+/** Reason under which conversations are counted that hold nothing to learn. */
+export const noReply = 'no reply in the conversation'

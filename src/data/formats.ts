@@ -1,7 +1,7 @@
 // The data formats that are known, one row of a table each: how each is recognised and how a record becomes a pair.
 // OASST1 messages are recognised here and put together in oasst.ts.
 import { BtError } from '../errors.js'
-import { type Fault, firstPair, isTurnList, type Turn, turnsOf } from './conversation.js'
+import { conversationOf, type Fault, isTurnList, type ReadConversation, type Turn, turnsOf } from './conversation.js'
 import { isObject, type SourceRecord } from './records.js'
 
 type Value = Record<string, unknown>
@@ -11,6 +11,8 @@ export interface Draft {
   instruction: string
   response: string
   multiTurn: boolean
+  /** What it is the first pair of. */
+  conversation?: Omit<ReadConversation, 'multiTurn'>
   source?: string
   lang?: string
   rank?: number
@@ -103,10 +105,11 @@ function list(value: unknown): unknown[] {
 
 function pairOfTurns(value: Value, used: string[], turns: Turn[] | Fault): Draft | Fault {
   if (!Array.isArray(turns)) return turns
-  const pair = firstPair(turns)
-  if ('reason' in pair) return pair
-  const { system, ...rest } = pair
-  return { ...rest, ...origin(value, used, system === undefined ? {} : { system }) }
+  const found = conversationOf(turns)
+  if ('reason' in found) return found
+  const { multiTurn, ...conversation } = found
+  const { exchanges, system } = conversation
+  return { ...exchanges[0]!, multiTurn, conversation, ...origin(value, used, system === undefined ? {} : { system }) }
 }
 
 /** Which column holds what. */

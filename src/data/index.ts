@@ -11,6 +11,8 @@ export {
   type PlanOptions,
   packBatch,
   planSteps,
+  scoredCount,
+  scoredSpans,
 } from './packing.js'
 export { type PreprocessOptions, type PreprocessReport, preprocess } from './preprocess.js'
 export { type InputSummary, type ReadOptions, type ReadRow, readRows, rowToJson } from './rows.js'

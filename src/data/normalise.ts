@@ -1,5 +1,6 @@
 // One spelling for equal texts, and the ids made from it.
 import { sha256 } from '../files.js'
+import type { Conversation } from '../text/types.js'
 
 /**
  * Unicode NFC, "\n" for every line end, no control characters but tab and newline, no white space at the ends of the
@@ -16,6 +17,12 @@ export function normaliseText(text: string): string {
 /** Sixteen hex digits of a SHA-256 over both texts, normalised and with a NUL byte between them. */
 export function rowId(instruction: string, response: string): string {
   return sha256(`${normaliseText(instruction)}\0${normaliseText(response)}`).slice(0, 16)
+}
+
+/** The same over all texts of a conversation, which are normalised already. */
+export function conversationId({ system = '', exchanges }: Conversation): string {
+  const texts = exchanges.flatMap(({ instruction, response }) => [instruction, response])
+  return sha256([system, ...texts].join('\0')).slice(0, 16)
 }
 
 /** Whether the text holds half of a surrogate pair, which no encoding can carry. */

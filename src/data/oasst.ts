@@ -1,5 +1,7 @@
-// OASST1's message trees: messages put together, and the first prompt with its best reply taken from each tree.
+// OASST1's message trees: messages put together, and the first prompt with its best reply taken from each tree, with the
+// best thread that goes on from there.
 import { BtError } from '../errors.js'
+import type { Pair } from '../text/types.js'
 import type { Fault } from './conversation.js'
 import { type Draft, rankOf, requireColumns } from './formats.js'
 import { isObject, type SourceRecord } from './records.js'
@@ -96,7 +98,8 @@ export type TreePair = { place: string } & (Draft | Fault)
 /**
  * The pairs of one or many trees, in the order of their prompts. Of the replies to a first prompt those that are
  * deleted, rejected, unreviewed or spam are out; the lowest rank wins (0 where it is left), then the first in the file.
- * A pair is multi-turn when somebody answered the reply.
+ * A pair is multi-turn when somebody answered the reply. Its conversation goes on with the best fit message to a reply
+ * that has a fit reply itself, and with the best of those.
  * @param allReplies take every fit reply, best first
  */
 export function* pairsOfTrees(messages: readonly Message[], allReplies: boolean): Generator<TreePair> {
@@ -121,8 +124,8 @@ function* pairsOfPrompt(prompt: Message, children: Map<string, Message[]>, allRe
     yield { place, reason: `prompt ${prompt.unfit}` }
     return
   }
-  const replies = (children.get(prompt.id) ?? []).filter((reply) => reply.role !== 'prompter')
-  const fit = replies.filter((reply) => !reply.unfit).sort((a, b) => order(a) - order(b))
+  const replies = repliesTo(prompt, children)
+  const fit = bestFirst(replies)
   if (fit.length === 0) yield { place, reason: replies.length === 0 ? 'no reply' : 'no fit reply' }
   for (const reply of allReplies ? fit : fit.slice(0, 1)) {
     const { rank } = reply
@@ -132,11 +135,38 @@ function* pairsOfPrompt(prompt: Message, children: Map<string, Message[]>, allRe
       instruction: prompt.text,
       response: reply.text,
       multiTurn: (children.get(reply.id) ?? []).some((next) => !next.deleted),
+      conversation: { exchanges: threadOf(prompt, reply, children) },
       ...(lang === undefined ? {} : { lang }),
       ...(rank === undefined ? {} : { rank }),
       extra: { lang, rank, message_id: reply.id, message_tree_id: prompt.tree },
     }
   }
+}
+
+type Children = ReadonlyMap<string, readonly Message[]>
+
+function repliesTo(prompt: Message, children: Children): Message[] {
+  return (children.get(prompt.id) ?? []).filter((reply) => reply.role !== 'prompter')
+}
+
+function bestFirst(messages: readonly Message[]): Message[] {
+  return messages.filter((message) => !message.unfit).sort((a, b) => order(a) - order(b))
+}
+
+/** A prompt, its reply, and what follows. A file in which ids repeat in a circle ends it where it comes round. */
+function threadOf(prompt: Message, reply: Message, children: Children): Pair[] {
+  const exchanges: Pair[] = []
+  const seen = new Set<Message>()
+  let next: [Message, Message] | undefined = [prompt, reply]
+  while (next && !seen.has(next[1])) {
+    const [asked, answered]: [Message, Message] = next
+    seen.add(answered)
+    exchanges.push({ instruction: asked.text, response: answered.text })
+    next = bestFirst((children.get(answered.id) ?? []).filter(({ role }) => role === 'prompter'))
+      .map((message) => [message, bestFirst(repliesTo(message, children))[0]] as const)
+      .find((pair): pair is [Message, Message] => pair[1] !== undefined)
+  }
+  return exchanges
 }
 
 function order(message: Message): number {

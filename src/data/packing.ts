@@ -6,10 +6,25 @@ import { mix } from './hash.js'
 
 /** A row that can be packed: text/types.ts's EncodedRow is one. */
 export interface PackableRow {
-  /** [length] token ids: prompt, then target. */
+  /** [length] token ids: prompt, then target; of a conversation several of both. */
   tokens: Int32Array
-  /** Index of the first scored token: all from here to the end are scored. */
+  /** Index of the first scored token: from here to the end all are scored, but for `gaps`. */
   targetStart: number
+  /** [start, end, start, end, ...] of the stretches after it that are not scored, ascending; the last token is scored. */
+  gaps?: Int32Array
+}
+
+/** [start, end) of each stretch of scored tokens, in order. */
+export function scoredSpans({ tokens, targetStart, gaps }: PackableRow): [start: number, end: number][] {
+  const edges = [targetStart, ...(gaps ?? []), tokens.length]
+  return Array.from({ length: edges.length / 2 }, (_, span) => [edges[2 * span]!, edges[2 * span + 1]!])
+}
+
+/** Scored tokens of a row. */
+export function scoredCount({ tokens, targetStart, gaps }: PackableRow): number {
+  let count = tokens.length - targetStart
+  for (let gap = 0; gap < (gaps?.length ?? 0); gap += 2) count -= gaps![gap + 1]! - gaps![gap]!
+  return count
 }
 
 /**
@@ -22,19 +37,21 @@ export interface PackableRow {
 export function packBatch(rows: readonly PackableRow[], ids: ArrayLike<number>): PackedBatch {
   if (rows.length !== ids.length) throw new BtError('BT_ARGUMENT', `${rows.length} rows, but ${ids.length} row ids`)
   const cuSeqlens = new Int32Array(rows.length + 1)
-  let scoredCount = 0
+  let scoredTokens = 0
   for (const [index, row] of rows.entries()) {
     if (row.targetStart < 1 || row.targetStart >= row.tokens.length) throw noTarget(ids[index]!, row)
     cuSeqlens[index + 1] = cuSeqlens[index]! + row.tokens.length
-    scoredCount += row.tokens.length - row.targetStart
+    scoredTokens += scoredCount(row)
   }
   const tokens = new Int32Array(cuSeqlens[rows.length]!)
-  const scored = new Int32Array(scoredCount)
+  const scored = new Int32Array(scoredTokens)
   let next = 0
   for (const [index, row] of rows.entries()) {
     const start = cuSeqlens[index]!
     tokens.set(row.tokens, start)
-    for (let token = row.targetStart; token < row.tokens.length; token++) scored[next++] = start + token
+    for (const [from, to] of scoredSpans(row)) {
+      for (let token = from; token < to; token++) scored[next++] = start + token
+    }
   }
   return { tokens, cuSeqlens, scored, rows: Int32Array.from(ids) }
 }

@@ -16,6 +16,8 @@ export interface ReadRow {
   place: string
   lang?: string
   rank?: number
+  /** What the row is the first pair of, not normalised. */
+  conversation?: Draft['conversation']
 }
 
 /** What is known of a file once it was read. */
@@ -106,6 +108,7 @@ function toReadRow(path: string, draft: Draft & { place: string }): ReadRow {
     place: draft.place,
     ...(draft.lang === undefined ? {} : { lang: draft.lang }),
     ...(draft.rank === undefined ? {} : { rank: draft.rank }),
+    ...(draft.conversation === undefined ? {} : { conversation: draft.conversation }),
   }
 }
 

@@ -2,7 +2,7 @@
 import { extname } from 'node:path'
 import { BtError } from '../errors.js'
 import { type OpenedFile, openFile } from './bytes.js'
-import { firstPair, isTurnList, turnsOf } from './conversation.js'
+import { conversationOf, isTurnList, turnsOf } from './conversation.js'
 import type { Drops } from './drops.js'
 import { maxRecordBytes, textFault, tooLong } from './lines.js'
 import { isBroken, normaliseText } from './normalise.js'
@@ -115,8 +115,9 @@ function textOf({ value }: SourceRecord, column: string, side: 'response' | 'ins
   if (content === null) return { text: '', extra }
   if (!isTurnList(content)) return { reason: 'malformed', why: `"${column}" holds no text` } satisfies Unfit
   const turns = turnsOf(content)
-  const pair = Array.isArray(turns) ? firstPair(turns) : turns
-  if ('reason' in pair) return pair
+  const found = Array.isArray(turns) ? conversationOf(turns) : turns
+  if ('reason' in found) return found
+  const pair = found.exchanges[0]!
   const other = side === 'response' ? 'instruction' : 'response'
   return { text: pair[side], extra: { ...extra, [other]: pair[other] } }
 }

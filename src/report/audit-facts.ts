@@ -12,17 +12,18 @@ export interface AuditFact {
 
 /** What stands above all else. */
 export function auditFacts(audit: Audit): AuditFact[] {
-  const { tokens, scoredTokens, cutRows, cutTokens, train, overlap } = audit
+  const { tokens, scoredTokens, cutRows, cutTokens, targets, train, overlap } = audit
   const repeated = Object.values(overlap.rows).reduce((sum, rows) => sum + rows, 0)
   const cut = cutRows === 0 ? 'none' : `${countText(cutRows)} (${percentText(cutRows / train)})`
   return [
     { name: 'training rows', value: countText(train) },
+    ...(targets > train ? [{ name: 'targets in them', value: countText(targets) }] : []),
     { name: 'validation rows', value: countText(audit.validation) },
     { name: 'tokens', value: countText(tokens) },
     { name: 'scored', value: `${countText(scoredTokens)} (${percentText(scoredTokens / tokens)})` },
     { name: 'rows cut', value: cut },
     { name: 'tokens cut', value: cutTokens === 0 ? 'none' : countText(cutTokens) },
-    { name: 'rows without target', value: withoutTarget(audit), bad: audit.rowsWithoutTarget > 0 },
+    { name: 'rows without target', value: withoutTarget(audit), bad: audit.rowsWithoutTarget + audit.refusedRows > 0 },
     {
       name: 'validation rows seen in training',
       value: overlap.validation === 0 ? 'no validation rows' : repeated === 0 ? 'none' : countText(repeated),
@@ -31,15 +32,23 @@ export function auditFacts(audit: Audit): AuditFact[] {
   ]
 }
 
-function withoutTarget({ rowsWithoutTarget, leftOutWithoutTarget }: Audit): string {
+function withoutTarget({ rowsWithoutTarget, leftOutWithoutTarget, refusedRows }: Audit): string {
   const trained = rowsWithoutTarget === 0 ? 'none' : countText(rowsWithoutTarget)
-  return leftOutWithoutTarget === 0 ? trained : `${trained} (${countText(leftOutWithoutTarget)} left out)`
+  const others = leftOutWithoutTarget - refusedRows
+  const left = others > 0 ? ` (${countText(others)} left out)` : ''
+  const refused = refusedRows > 0 ? `; ${countText(refusedRows)} that train refuses without --skip-empty` : ''
+  return `${trained}${left}${refused}`
 }
 
 /** The template's task, form and hash, and what ends a target. */
 export function templateText({ template, ends }: Audit): string {
   const { task, form, hash } = template
   return `${task}/${form} ${hash}, a target ends with ${ends[0]!.text} (${ends[0]!.id})`
+}
+
+/** Which turns of a conversation are learned. */
+export function turnsText(turns: Audit['turns']): string {
+  return turns === 'all' ? 'every turn is learned' : 'the last turn is learned'
 }
 
 /** Kinds of overlap that there are, with their rows. */

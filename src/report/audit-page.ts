@@ -1,6 +1,6 @@
 // An audit as one HTML page that needs nothing else. Whatever texts the rows hold, they show as they are and do nothing.
 import { type Audit, type AuditRow, type AuditRowSize, type AuditToken, type Spread, stretchesOf } from './audit.js'
-import { auditFacts, notableRows, overlapRows, rowText, templateText } from './audit-facts.js'
+import { auditFacts, notableRows, overlapRows, rowText, templateText, turnsText } from './audit-facts.js'
 import { auditStyle } from './audit-style.js'
 import { Html, html } from './html.js'
 import { countOf, countText } from './numbers.js'
@@ -28,6 +28,7 @@ export function auditPage(audit: Audit): string {
 <h2>Template</h2>
 <p class="note">${templateText(audit)}. The loss counts what stands for {target} and its end.</p>
 <div class="card"><pre>${visible(audit.template.text ?? '').replaceAll('↵', '')}</pre></div>
+${conversation(audit)}
 <h2>Lengths</h2>
 <div class="pair">${histogram('Tokens a row', audit.lengths)}${histogram('Scored tokens a row', audit.targetLengths)}</div>
 ${leftOut(audit)}
@@ -42,6 +43,12 @@ ${audit.rows.map(rowCard)}
 </body>
 </html>
 `.text
+}
+
+function conversation({ template: { conversation }, turns }: Audit): Html | undefined {
+  if (!conversation) return undefined
+  return html`<p class="note">Conversations: ${turnsText(turns)}, each with all before it as context; two exchanges stand for any number.</p>
+<div class="card"><pre>${visible(conversation.text).replaceAll('↵', '')}</pre></div>`
 }
 
 function tile({ name, value, bad }: { name: string; value: string; bad?: boolean }): Html {

@@ -5,6 +5,7 @@ export const auditStyle = `
   --token: #eef0f3; --control: #4a3fa3; }
 @media (prefers-color-scheme: dark) { :root { --scored: #1d4a2a; --scored-2: #265c35; --scored-line: #6fd08a; --cut: #55221f;
   --cut-2: #682b27; --cut-line: #ff8a80; --token: #252a31; --control: #b9b0ff; } }
+@media (min-width: 521px) { .tiles { grid-template-columns: repeat(auto-fill, minmax(230px, 1fr)); } }
 .tiles .bad dd { color: var(--bad); }
 .tiles .bad dd::before { content: "(!) "; }
 .bars { display: grid; grid-template-columns: auto 1fr; gap: 2px 12px; font-size: .85rem; font-variant-numeric: tabular-nums; }
@@ -16,6 +17,9 @@ export const auditStyle = `
 .pair h3 { margin: 0 0 2px; font-size: .95rem; }
 .pair .note { margin: 0 0 10px; }
 .wide { overflow-x: auto; }
+.wide th:last-child, .wide td:last-child { padding-right: 0; }
+.wide th.number:first-child { width: 1%; }
+@media (max-width: 520px) { .wide th, .wide td { padding-right: 9px; font-size: .85rem; } }
 .legend-tokens { display: flex; flex-wrap: wrap; gap: 6px 16px; align-items: center; }
 .row { margin-bottom: 16px; scroll-margin-top: 12px; }
 .row h3 { margin: 0 0 8px; font-size: .9rem; font-weight: 600; overflow-wrap: anywhere; }

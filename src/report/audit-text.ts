@@ -1,7 +1,7 @@
 // An audit for the terminal: numbers, tables and rows token by token. Colours help, marks tell: it reads in a pipe too.
 import stringWidth from 'string-width'
 import { type Audit, type AuditRow, type AuditToken, type Spread, stretchesOf, type TokenKind } from './audit.js'
-import { auditFacts, notableRows, overlapRows, rowText, templateText } from './audit-facts.js'
+import { auditFacts, notableRows, overlapRows, rowText, templateText, turnsText } from './audit-facts.js'
 import { countText } from './numbers.js'
 import { oneLine, printable, renderTable, type TableColumn, terminalWidth } from './table.js'
 import { visible } from './visible.js'
@@ -29,6 +29,7 @@ export function auditText(audit: Audit, options: AuditTextOptions = {}): string 
       `template ${templateText(audit)}`,
       prompt.map((line) => `  ${line}`),
     ),
+    ...section('conversations', conversation(audit)),
     ...section('left out', leftOut(audit, options)),
     ...section('tokens a row', histogram(audit.lengths, width)),
     ...section('scored tokens a row', histogram(audit.targetLengths, width)),
@@ -43,6 +44,13 @@ function facts(audit: Audit): string[] {
   const lines = auditFacts(audit).map(({ name, value, bad }) => [name, `${value}${bad ? '  (!)' : ''}`] as const)
   const width = Math.max(...lines.map(([name]) => name.length))
   return lines.map(([name, value]) => `${name.padEnd(width)}  ${value}`)
+}
+
+/** The layout of two exchanges, which stand for any number. */
+function conversation({ template, turns }: Audit): string[] {
+  if (!template.conversation) return []
+  const lines = printable(template.conversation.text).split('\n')
+  return [`  ${turnsText(turns)}, each with all before it as context`, ...lines.map((line) => `  ${line}`)]
 }
 
 const right = (title: string): TableColumn => ({ title, align: 'right' })

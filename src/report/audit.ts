@@ -59,9 +59,12 @@ export interface Audit {
   /** Tokens that end a target. */
   ends: { id: number; text: string }[]
   maxTokens: number
+  /** Which turns of a conversation are learned. */
+  turns: 'all' | 'last' | 'first'
   train: number
   validation: number
-  /** Of the training rows. */
+  /** Of the training rows: targets are more than rows where conversations hold several. */
+  targets: number
   tokens: number
   scoredTokens: number
   cutRows: number
@@ -70,6 +73,8 @@ export interface Audit {
   rowsWithoutTarget: number
   /** Rows without a target, or whose target alone does not fit: left out. */
   leftOutWithoutTarget: number
+  /** Rows without a target that training refuses unless it is told to leave them out. */
+  refusedRows: number
   leftOut: DropCount[]
   lengths: Spread
   targetLengths: Spread

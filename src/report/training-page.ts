@@ -90,7 +90,7 @@ ${row.map(sampleRow)}</table></div>
 }
 
 function sampleRow({ step, epoch, prediction, finish }: ReportSample): Html {
-  const when = step === 0 ? 'base model' : `epoch ${Number(epoch.toFixed(2))}`
+  const when = step === 0 ? 'base model' : Number.isInteger(epoch) ? `epoch ${epoch}` : `step ${step}`
   const end = finish === 'stop' ? undefined : html` <span class="note">[${endings[finish] ?? finish}]</span>`
   return html`<tr><td>${when}</td><td><p>${prediction === '' ? '(nothing)' : prediction}${end}</p></td></tr>
 `

@@ -15,7 +15,7 @@ h2 { font-size: 1.15rem; margin: 32px 0 12px; }
 .subtitle { color: var(--soft); margin: 4px 0 0; overflow-wrap: anywhere; }
 .state { display: inline-block; margin-left: 8px; padding: 1px 10px; border: 1px solid var(--line); border-radius: 99px;
   font-size: .8rem; font-weight: 600; vertical-align: middle; white-space: nowrap; }
-.tiles { display: grid; grid-template-columns: repeat(auto-fill, minmax(160px, 1fr)); gap: 12px; margin: 20px 0; padding: 0; }
+.tiles { display: grid; grid-template-columns: repeat(auto-fill, minmax(185px, 1fr)); gap: 12px; margin: 20px 0; padding: 0; }
 .tiles div, .card { background: var(--card); border: 1px solid var(--line); border-radius: 8px; padding: 12px 14px; }
 .tiles dt { color: var(--soft); font-size: .82rem; }
 .tiles dd { margin: 2px 0 0; font-size: 1.1rem; font-weight: 600; font-variant-numeric: tabular-nums; overflow-wrap: anywhere; }
@@ -57,7 +57,7 @@ tr.spike > td { border-bottom: 0; padding-bottom: 0; }
 .facts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 300px), 1fr)); gap: 16px; align-items: start; }
 .facts h3 { margin: 0 0 6px; font-size: .95rem; }
 .facts td { overflow-wrap: anywhere; font-size: .9rem; }
-.facts td:first-child { color: var(--soft); white-space: nowrap; }
+.facts td:first-child { color: var(--soft); width: 38%; overflow-wrap: normal; }
 .marked { background: var(--mark); border-radius: 3px; padding: 0 4px; margin: 0 -4px; }
 .options { columns: 300px; column-gap: 28px; margin: 0; padding: 0; }
 .options div { display: flex; justify-content: space-between; gap: 12px; break-inside: avoid; padding: 3px 0;

@@ -33,6 +33,7 @@ const kindOfEnding = new Map(
 
 /** By the name, ".gz" aside; undefined for others, whose content tells. */
 export function kindOf(path: string): FileKind | undefined {
+  if (path.endsWith('.meta.json')) return undefined // what commands note beside their outputs
   const ending = /\.([^./]+)$/.exec(path.toLowerCase().replace(/\.gz$/, ''))?.[1]
   return ending === undefined ? undefined : kindOfEnding.get(ending)
 }
@@ -40,13 +41,17 @@ export function kindOf(path: string): FileKind | undefined {
 /**
  * The files that the inputs name: files as they are, those of folders and their subfolders by name, and what globs match.
  * Each comes once. Hidden files and links to folders are not followed.
+ * @param outputs files and folders that are no part of the corpus where a folder or a glob finds them
  * @throws {BtError} BT_DATA_FILE for what is not there, BT_DATA_EMPTY when no file is left
  */
-export async function findCorpus(inputs: readonly string[]): Promise<Corpus> {
+export async function findCorpus(inputs: readonly string[], outputs: readonly string[] = []): Promise<Corpus> {
   const found = new Map<string, string>()
+  const ours = outputs.map((path) => resolve(path))
+  const isOurs = (path: string) => ours.some((one) => resolve(path) === one || resolve(path).startsWith(`${one}/`))
   let passedOver = 0
   for (const input of inputs) {
     for (const path of await pathsOf(input)) {
+      if (path.path !== input && isOurs(path.path)) continue
       if (path.known) found.set(input === '-' ? '-' : resolve(path.path), path.path)
       else passedOver++
     }

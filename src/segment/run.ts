@@ -99,7 +99,7 @@ export async function prepareCorpus(input: SegmentInput, control: SegmentControl
   const started = performance.now()
   const options = checked(resolveOptions(segmentSchema, input))
   const plan = options.output ? planOutputs(options.output, options.partitions, options.dropped) : undefined
-  const corpus = await findCorpus(options.input)
+  const corpus = await findCorpus(options.input, plan ? [...workOutputs(plan), plan.work] : [])
   const work = plan && { outputs: workOutputs(plan), inputs: stampsOf(corpus), shaping: await shapingOf(options) }
   const done = plan && work && (await doneBefore(plan, work, options))
   if (done) {
@@ -107,13 +107,13 @@ export async function prepareCorpus(input: SegmentInput, control: SegmentControl
     if (await exists(plan.work)) await (await reserve(plan)).end(false)
     return finished({ ...done, seconds: 0, alreadyDone: true })
   }
+  const sieve = await openSieve(options)
   const place = await reserve(plan)
   try {
     if (options.force) await Store.remove(place.folder)
     const store = await Store.open(place.folder, options.memory)
     place.store = store
     if (plan && work) await refuseOther(store, plan, work, options)
-    const sieve = await openSieve(options)
     const summary = await prepare({ options, corpus, plan, work, store, sieve, control })
     summary.seconds = (performance.now() - started) / 1000
     if (summary.interrupted) {

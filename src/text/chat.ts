@@ -132,16 +132,21 @@ const marker = (message: number) => `BTCONTENT${message}END`
 const padLeft = '\u2003'
 const padRight = '\u2002'
 
-/** Renders markers in place of contents, and cuts the text at them. */
+/**
+ * Renders markers in place of contents, and cuts the text at them. They may come in another order than the messages:
+ * some templates put the system text into the last message of the user.
+ */
 function layOut(render: Render, roles: ChatMessage['role'][], addGenerationPrompt: boolean): Layout {
   const text = renderContents(render, roles, addGenerationPrompt, (i) => `${padLeft}${marker(i)}${padRight}`)
   const layout: Layout = []
   let rest = text
-  for (let message = 0; message < roles.length; message++) {
-    const [before, after, more] = rest.split(marker(message))
-    if (before === undefined || after === undefined || more !== undefined) {
-      throw templateError(`leaves out, repeats or reorders the ${roles[message]} message`)
-    }
+  const places = roles.map((role, message) => {
+    const place = text.indexOf(marker(message))
+    if (place >= 0 && place === text.lastIndexOf(marker(message))) return { message, place }
+    throw templateError(`leaves out or repeats the ${role} message`)
+  })
+  for (const { message } of places.toSorted((a, b) => a.place - b.place)) {
+    const [before, after] = rest.split(marker(message)) as [string, string]
     const slot = { message, trimStart: !before.endsWith(padLeft), trimEnd: !after.startsWith(padRight) }
     layout.push(slot.trimStart ? before : before.slice(0, -1), slot)
     rest = slot.trimEnd ? after : after.slice(1)

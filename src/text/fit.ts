@@ -42,7 +42,7 @@ export async function fitContext(
 }
 
 /** What stands in `whole` between the tokens that it begins and ends with as `fitted` does. */
-function difference(whole: number[], fitted: number[]): Dropped {
+export function difference(whole: number[], fitted: number[]): Dropped {
   let at = 0
   while (at < fitted.length && fitted[at] === whole[at]) at++
   let after = 0

@@ -26,52 +26,95 @@ export interface Form {
   text: string
 }
 
-const contextSlot = Symbol('context')
-const targetSlot = Symbol('target')
-type Part = Piece | typeof contextSlot | typeof targetSlot
+/** Where a user's text goes; rounds count from 0. */
+export interface Slot {
+  side: 'system' | 'context' | 'target'
+  round: number
+}
+
+export type Part = Piece | Slot
+
+export function isSlot(part: Part | undefined): part is Slot {
+  return typeof part === 'object' && 'side' in part
+}
+
+/** How much there is to lay out. */
+export interface Extent {
+  /** Contexts, each with its target, one after the other. */
+  rounds: number
+  /** A system text comes before them. */
+  system: boolean
+}
+
+const onePair: Extent = { rounds: 1, system: false }
 
 /**
- * The chat form: the ask as system message, or before the context where the template takes none. Ask and contents come
- * trimmed, so what the template trims makes no difference here.
- * @throws {BtError} BT_CHAT_TEMPLATE, BT_NO_EOS
+ * The chat form: the ask (and below it the system text) as system message, or before the first context where the template
+ * takes none. Ask and contents come trimmed, so what the template trims makes no difference here.
+ * @throws {BtError} BT_CHAT_TEMPLATE
  */
-export function chatForm(
-  ask: string,
-  tokenizer: Tokenizer,
-  source: Pick<TokenizerSource, 'eosToken'>,
-  chat: Chat,
-): Form {
-  const asSystem = ask !== '' && chat.acceptsSystem
-  const roles: ChatMessage['role'][] = asSystem ? ['system', 'user', 'assistant'] : ['user', 'assistant']
-  const question: Part[] = ask === '' || asSystem ? [contextSlot] : [`${ask}\n\n`, contextSlot]
-  const fillings: Part[][] = asSystem ? [[ask], question, [targetSlot]] : [question, [targetSlot]]
-  const parts = chat
+export function chatParts(ask: string, tokenizer: Tokenizer, chat: Chat, { rounds, system }: Extent): Part[] {
+  const told = toldBefore(ask, system)
+  const asSystem = told.length > 0 && chat.acceptsSystem
+  const fillings: Part[][] = Array.from({ length: rounds }, (_, round): Part[][] => [
+    [{ side: 'context', round }],
+    [{ side: 'target', round }],
+  ]).flat()
+  if (asSystem) fillings.unshift(told)
+  else if (told.length > 0) fillings[0]!.unshift(...told, '\n\n')
+  const roles: ChatMessage['role'][] = Array.from({ length: rounds }, () => ['user', 'assistant'] as const).flat()
+  if (asSystem) roles.unshift('system')
+  return chat
     .layout(roles, false)
     .flatMap((part) => (typeof part === 'string' ? tokenizer.splitControl(part) : fillings[part.message]!))
-  return shape(parts, tokenizer, source)
+}
+
+/** What the model is told before the first context. */
+function toldBefore(ask: string, system: boolean): Part[] {
+  const asked: Part[] = ask === '' ? [] : [ask]
+  if (!system) return asked
+  return [...asked, ...(ask === '' ? [] : ['\n\n']), { side: 'system', round: 0 }]
+}
+
+type EndSource = Pick<TokenizerSource, 'bosToken' | 'eosToken' | 'addBos'>
+
+/**
+ * The plain form, for models without a chat template: each target ends with the end-of-sequence token.
+ * @throws {BtError} BT_NO_EOS
+ */
+export function plainParts(
+  { task, ask }: { task: Task; ask: string },
+  tokenizer: Tokenizer,
+  source: EndSource,
+  { rounds, system }: Extent,
+): Part[] {
+  const [given, wanted] = task === 'backward' ? ['Response', 'Instruction'] : ['Instruction', 'Response']
+  const bos = source.addBos && source.bosToken ? tokenizer.splitControl(source.bosToken) : []
+  const told = toldBefore(ask, system)
+  const parts: Part[] = [...bos, ...told, ...(told.length > 0 ? ['\n\n'] : [])]
+  for (let round = 0; round < rounds; round++) {
+    if (round > 0) parts.push(endOf(tokenizer, source), '\n\n')
+    parts.push(`### ${given}\n`, { side: 'context', round }, `\n\n### ${wanted}\n`, { side: 'target', round })
+  }
+  return parts
 }
 
 /**
- * The plain form, for models without a chat template.
- * @throws {BtError} BT_NO_EOS
+ * The form of one pair.
+ * @throws {BtError} BT_NO_EOS, and what `parts` throws
  */
-export function plainForm(
-  task: Task,
-  ask: string,
+export function pairForm(
+  parts: (extent: Extent) => Part[],
   tokenizer: Tokenizer,
-  source: Pick<TokenizerSource, 'bosToken' | 'eosToken' | 'addBos'>,
+  source: Pick<TokenizerSource, 'eosToken'>,
 ): Form {
-  const [given, wanted] = task === 'backward' ? ['Response', 'Instruction'] : ['Instruction', 'Response']
-  const bos = source.addBos && source.bosToken ? tokenizer.splitControl(source.bosToken) : []
-  const opening = ask === '' ? '' : `${ask}\n\n`
-  const parts = [...bos, `${opening}### ${given}\n`, contextSlot, `\n\n### ${wanted}\n`, targetSlot] as Part[]
-  return shape(parts, tokenizer, source)
+  return shape(parts(onePair), tokenizer, source)
 }
 
 /** Cuts the parts of a layout at the context and the target. */
 function shape(parts: Part[], tokenizer: Tokenizer, source: Pick<TokenizerSource, 'eosToken'>): Form {
-  const context = parts.indexOf(contextSlot)
-  const target = parts.indexOf(targetSlot)
+  const context = parts.findIndex((part) => isSlot(part) && part.side === 'context')
+  const target = parts.findIndex((part) => isSlot(part) && part.side === 'target')
   const opening = joinPieces(parts.slice(0, context) as Piece[])
   const between = joinPieces(parts.slice(context + 1, target) as Piece[])
   const closing = joinPieces(parts.slice(target + 1) as Piece[])
@@ -83,7 +126,7 @@ function shape(parts: Part[], tokenizer: Tokenizer, source: Pick<TokenizerSource
   if (kept) between.push(kept)
   const after = typeof between[0] === 'string' ? (between.shift() as string) : ''
   const end = closing.find((piece): piece is ControlToken => typeof piece === 'object')
-  const endToken = end?.id ?? eosOf(tokenizer, source)
+  const endToken = (end ?? endOf(tokenizer, source)).id
   const tail = end && typeof closing[0] === 'string' ? closing[0] : ''
   const lastControl = between.at(-1)
   return {
@@ -109,19 +152,21 @@ function popText(pieces: Piece[]): string {
   return typeof pieces.at(-1) === 'string' ? (pieces.pop() as string) : ''
 }
 
-function eosOf(tokenizer: Tokenizer, { eosToken }: Pick<TokenizerSource, 'eosToken'>): number {
+/**
+ * The end-of-sequence token.
+ * @throws {BtError} BT_NO_EOS
+ */
+export function endOf(tokenizer: Tokenizer, { eosToken }: Pick<TokenizerSource, 'eosToken'>): ControlToken {
   const named = eosToken ? tokenizer.splitControl(eosToken)[0] : undefined
-  const id = typeof named === 'object' ? named.id : tokenizer.eosIds[0]
-  if (id !== undefined) return id
+  if (typeof named === 'object') return named
+  const id = tokenizer.eosIds[0]
+  if (id !== undefined) return { id, text: tokenizer.tokenText(id), lstrip: false, rstrip: false }
   throw new BtError('BT_NO_EOS', 'the model has no end-of-sequence token, so it could never learn to stop', {
     remedy: 'Use a model whose tokenizer names one (eos_token in tokenizer_config.json, or the GGUF eos_token_id).',
   })
 }
 
 function describe(prompt: Part[], tail: string, end: string): string {
-  const shown = prompt.map((part) => {
-    if (part === contextSlot) return '{context}'
-    return typeof part === 'object' ? part.text : String(part)
-  })
+  const shown = prompt.map((part) => (isSlot(part) ? `{${part.side}}` : typeof part === 'object' ? part.text : part))
   return `${shown.join('')}{target}${tail}${end}`
 }

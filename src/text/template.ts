@@ -5,10 +5,22 @@ import { sha256 } from '../files.js'
 import type { TokenizerSource } from '../models/types.js'
 import { openChat } from './chat.js'
 import { fitContext, leastContext } from './fit.js'
-import { chatForm, type Form, plainForm, type Stretch } from './forms.js'
+import { chatParts, type Extent, endOf, type Part, pairForm, plainParts, type Stretch } from './forms.js'
 import { encodePieces } from './pieces.js'
+import { encodeRounds, type Rounds } from './rounds.js'
 import { trim } from './trim.js'
-import type { Dropped, EncodedPrompt, PromptTemplate, Task, TemplateDescription, Tokenizer } from './types.js'
+import type {
+  Conversation,
+  Dropped,
+  EncodedConversation,
+  EncodedPrompt,
+  Pair,
+  PromptTemplate,
+  Task,
+  TemplateDescription,
+  Tokenizer,
+} from './types.js'
+import { textOf, type Unit, unitsOf } from './units.js'
 
 interface TracedPrompt extends EncodedPrompt {
   dropped: Dropped[]
@@ -45,14 +57,18 @@ export async function makeTemplate(
 ): Promise<PromptTemplate> {
   const ask = trim(options.ask ?? defaultAsk[task])
   const form = options.form ?? (source.chatTemplate ? 'chat' : 'plain')
-  if (form === 'plain') return compile({ task, form, ask }, tokenizer, plainForm(task, ask, tokenizer, source))
+  if (form === 'plain') {
+    return compile({ task, form, ask }, tokenizer, source, (extent) =>
+      plainParts({ task, ask }, tokenizer, source, extent),
+    )
+  }
   if (!source.chatTemplate) {
     throw new BtError('BT_CHAT_TEMPLATE', 'the model has no chat template, so its prompts cannot have the chat form', {
       remedy: 'Use the plain form, or the instruction-tuned version of the model.',
     })
   }
   const chat = await openChat(tokenizer, source, fixedDay)
-  return compile({ task, form, ask }, tokenizer, chatForm(ask, tokenizer, source, chat))
+  return compile({ task, form, ask }, tokenizer, source, (extent) => chatParts(ask, tokenizer, chat, extent))
 }
 
 /**
@@ -83,8 +99,10 @@ export async function templateFromDescription(
 async function compile(
   { task, form, ask }: Pick<PromptTemplate, 'task' | 'form' | 'ask'>,
   tokenizer: Tokenizer,
-  { head: headPieces, context, mid: midPieces, target, endToken, text }: Form,
+  source: TemplateSource,
+  parts: (extent: Extent) => Part[],
 ): Promise<PromptTemplate> {
+  const { head: headPieces, context, mid: midPieces, target, endToken, text } = pairForm(parts, tokenizer, source)
   const encodeIn = ({ before, after, place }: Stretch, content: string) =>
     tokenizer.encodeText(before + content + after, place)
   const head = await encodePieces(tokenizer.encodeText, headPieces)
@@ -99,6 +117,16 @@ async function compile(
   const contextColumn = task === 'backward' ? 'response' : 'instruction'
   const targetColumn = task === 'backward' ? 'instruction' : 'response'
 
+  const units = onceEach((extent: Extent) => unitsOf(parts(extent), () => endOf(tokenizer, source)))
+  /** The side that asks does not see what the replying side was told, and who generates a message has no such text. */
+  const roundsOf = ({ system, exchanges }: Conversation): Rounds => ({
+    ...(task === 'forward' && system !== undefined && trim(system) !== '' ? { system: trim(system) } : {}),
+    rounds: exchanges.map((pair) => ({
+      context: filled(pair[contextColumn], contextColumn),
+      target: filled(pair[targetColumn], targetColumn),
+    })),
+  })
+
   /** The prompt of at most `room` tokens, `targetTokens` of the row being spoken for. */
   async function prompt(content: string, all: number[], room: number, targetTokens: number): Promise<TracedPrompt> {
     const fixed = head.length + mid.length
@@ -106,6 +134,18 @@ async function compile(
     if (!fitted) throw tooLong({ room, targetTokens, template: fixed + overhead, context: all.length - overhead })
     const dropped = fitted.dropped ? [{ ...fitted.dropped, at: head.length + fitted.dropped.at }] : []
     return { tokens: Int32Array.from([...head, ...fitted.ids, ...mid]), cut: fitted.cut, dropped }
+  }
+
+  async function encodePair(pair: Pair, maxTokens: number) {
+    const given = filled(pair[contextColumn], contextColumn)
+    const wanted = filled(pair[targetColumn], targetColumn)
+    const [all, targetIds] = await Promise.all([encodeIn(context, given), encodeIn(target, wanted)])
+    targetIds.push(endToken)
+    const { tokens, cut, dropped } = await prompt(given, all, maxTokens - targetIds.length, targetIds.length)
+    const row = new Int32Array(tokens.length + targetIds.length)
+    row.set(tokens)
+    row.set(targetIds, tokens.length)
+    return { tokens: row, targetStart: tokens.length, cut, dropped }
   }
 
   return {
@@ -119,18 +159,32 @@ async function compile(
       const { tokens, cut } = await prompt(given, await encodeIn(context, given), maxTokens, 0)
       return { tokens, cut }
     },
-    async encodePair(pair, maxTokens) {
-      const given = filled(pair[contextColumn], contextColumn)
-      const wanted = filled(pair[targetColumn], targetColumn)
-      const [all, targetIds] = await Promise.all([encodeIn(context, given), encodeIn(target, wanted)])
-      targetIds.push(endToken)
-      const { tokens, cut, dropped } = await prompt(given, all, maxTokens - targetIds.length, targetIds.length)
-      const row = new Int32Array(tokens.length + targetIds.length)
-      row.set(tokens)
-      row.set(targetIds, tokens.length)
-      return { tokens: row, targetStart: tokens.length, cut, dropped }
+    encodePair,
+    async encodeConversation(conversation, maxTokens, turns = 'all'): Promise<EncodedConversation> {
+      return encodeRounds(roundsOf(conversation), { tokenizer, units }, maxTokens, turns)
     },
-    describe: () => ({ task, form, ask, hash, text }),
+    describe: (conversations = false) => ({
+      ...{ task, form, ask, hash, text },
+      ...(conversations ? { conversation: describeRounds(hash, units, tokenizer) } : {}),
+    }),
+  }
+}
+
+/** Two exchanges stand for any number: what a layout does with more, it does with them. */
+function describeRounds(pair: string, units: (extent: Extent) => Unit[], tokenizer: Tokenizer) {
+  const layouts = [false, true].map((system) => units({ rounds: 2, system }))
+  const hash = sha256(JSON.stringify({ version: 1, pair, layouts })).slice(0, 12)
+  return { hash, text: textOf(layouts[0]!, tokenizer) }
+}
+
+/** `make`, with what it made kept. */
+function onceEach(make: (extent: Extent) => Unit[]): (extent: Extent) => Unit[] {
+  const made = new Map<string, Unit[]>()
+  return (extent) => {
+    const key = `${extent.rounds} ${extent.system}`
+    const units = made.get(key) ?? make(extent)
+    made.set(key, units)
+    return units
   }
 }
 

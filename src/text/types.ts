@@ -49,12 +49,25 @@ export interface Pair {
   response: string
 }
 
+/** Pairs that follow one another: the user's messages and the replies to them. */
+export interface Conversation {
+  /** What the replying side was told before them. */
+  system?: string
+  /** At least one. */
+  exchanges: Pair[]
+}
+
+/** Which targets of a conversation are scored: all of them, or the last alone. */
+export type Turns = 'all' | 'last'
+
 /** A row ready to be packed. */
 export interface EncodedRow {
-  /** Token ids: prompt, then target with its end token. */
+  /** Token ids: prompt, then target with its end token; of a conversation several of both. */
   tokens: Int32Array
-  /** First scored token: everything from here to the end is scored. */
+  /** First scored token: from here to the end all are scored, but for `gaps`. */
   targetStart: number
+  /** [start, end, start, end, ...] of the stretches after it that are read, not scored. The last token is scored. */
+  gaps?: Int32Array
   /** Tokens of the context that were cut to fit. */
   cut: number
 }
@@ -70,6 +83,18 @@ export interface Dropped {
 /** A row with what was cut from it: `cut` tokens fewer than the whole, in which the end of the context is encoded anew. */
 export interface TracedRow extends EncodedRow {
   dropped: Dropped[]
+}
+
+/** A row of a conversation. */
+export interface ConversationRow extends TracedRow {
+  /** The exchanges whose targets are scored, from 1. */
+  turns: number[]
+}
+
+export interface EncodedConversation {
+  rows: ConversationRow[]
+  /** Exchanges, from 1, that are not learned: target and template alone do not fit. */
+  tooLong: number[]
 }
 
 /** A prompt that is ready to be completed. */
@@ -99,12 +124,24 @@ export interface PromptTemplate {
    */
   encodePair(pair: Pair, maxTokens: number): Promise<TracedRow>
   /**
+   * All rows of a conversation. A target's context are all exchanges before it and its own other side; each of them
+   * stands there as the pair of a task does, so a conversation of one exchange is encodePair's row. Where that is longer
+   * than maxTokens the oldest exchanges go, whole ones, then the end of its own context. The system text stays; it is read
+   * in the forward task alone. Targets share a row where the template gives each the prompt that it has at generation.
+   * @throws {BtError} BT_ROW_EMPTY for an empty text; BT_CHAT_TEMPLATE when the model's template takes one exchange only
+   */
+  encodeConversation(conversation: Conversation, maxTokens: number, turns?: Turns): Promise<EncodedConversation>
+  /**
    * Prompt alone, for generation: the very tokens that stand before the target in training.
    * @throws {BtError} BT_ROW_TOO_LONG when the template and 16 tokens of context do not fit, BT_ROW_EMPTY for no context
    */
   encodePrompt(context: string, maxTokens: number): Promise<EncodedPrompt>
-  /** What stands in bt_native.json beside an adapter. */
-  describe(): TemplateDescription
+  /**
+   * What stands in bt_native.json beside an adapter.
+   * @param conversations rows of several exchanges are encoded too: with `conversation`
+   * @throws {BtError} BT_CHAT_TEMPLATE when these are wanted and the model's template takes one exchange only
+   */
+  describe(conversations?: boolean): TemplateDescription
 }
 
 export interface TemplateDescription {
@@ -114,4 +151,11 @@ export interface TemplateDescription {
   hash: string
   /** The laid out prompt with {context} and {target} in it, to read and to show what differs. */
   text?: string
+  /** How several exchanges are laid out, where rows have them; `hash` is that of one pair all the same. */
+  conversation?: {
+    /** Twelve hex digits, as `hash`. */
+    hash: string
+    /** Two exchanges laid out, with {context} and {target} in both. */
+    text: string
+  }
 }

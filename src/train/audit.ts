@@ -1,6 +1,7 @@
 // What a training run would see, without training: the same options, the same rows, the same tokens. libtorch is not
 // needed. How it is drawn is the report folder's affair.
-import type { DataRow, DropCount } from '../data/types.js'
+import { scoredCount, scoredSpans } from '../data/packing.js'
+import type { DataRow } from '../data/types.js'
 import { BtError } from '../errors.js'
 import { randomAt } from '../metrics/random.js'
 import type { Audit, AuditRowSize, AuditToken, Spread } from '../report/audit.js'
@@ -8,7 +9,7 @@ import { spellTokens } from '../text/spell.js'
 import type { Tokenizer, TracedRow } from '../text/types.js'
 import { completeOptions, type TrainInput, type TrainOptions } from './options.js'
 import { overlapOf } from './overlap.js'
-import { encodeTexts, openSource, openTexts, type PrepareControl } from './rows.js'
+import { encodeTexts, hasConversations, openSource, openTexts, type PrepareControl, withoutTarget } from './rows.js'
 
 /** Which rows are shown token by token. */
 export interface AuditChoice {
@@ -24,6 +25,7 @@ export interface AuditChoice {
 /** A row that is trained or validated on, with all that there is to see of it. */
 interface SeenRow extends TracedRow {
   row: DataRow
+  id: string
   set: 'train' | 'validation'
   number: number
 }
@@ -39,12 +41,14 @@ const listed = 5
 export async function audit(input: TrainInput, choice: AuditChoice = {}, control: PrepareControl = {}): Promise<Audit> {
   const options = completeOptions(input)
   const source = await openSource(options, control)
-  const texts = await openTexts(options, source, control)
-  const encoded = await encodeTexts(texts, options.maxTokens, seen, control)
+  // What training refuses is shown here.
+  const texts = await openTexts({ ...options, skipEmpty: true }, source, control)
+  const encoded = await encodeTexts(texts, options, seen, control)
   const train = numbered(encoded.train, 'train')
   const validation = numbered(encoded.validation, 'validation')
   const { template, tokenizer, rows } = texts
-  const { dropped, tooLong, tooLongExamples, cutRows, cutTokens, tokens, scoredTokens } = encoded.counts
+  const { dropped, tooLong, tooLongExamples, cutRows, cutTokens, targets, tokens, scoredTokens } = encoded.counts
+  const refused = withoutTarget(dropped, options.task).reduce((sum, { count }) => sum + count, 0)
   const fits = { reason: tooLongReason(options), count: tooLong, examples: tooLongExamples }
   const leftOut = [...dropped, ...(tooLong > 0 ? [fits] : [])]
   const inOrder = (by: (row: SeenRow) => number) => train.toSorted((a, b) => by(b) - by(a)).slice(0, listed)
@@ -52,17 +56,19 @@ export async function audit(input: TrainInput, choice: AuditChoice = {}, control
     model: source.name,
     data: options.data,
     ...(options.validationData === undefined ? {} : { validationData: options.validationData }),
-    template: template.describe(),
+    template: template.describe(hasConversations(rows)),
     ends: template.stopTokens.map((id) => ({ id, text: tokenizer.tokenText(id) })),
     maxTokens: options.maxTokens,
     train: train.length,
     validation: validation.length,
-    ...{ tokens, scoredTokens, cutRows, cutTokens },
-    rowsWithoutTarget: [...train, ...validation].filter((row) => scoredOf(row) === 0).length,
-    leftOutWithoutTarget: tooLong + withoutTarget(dropped, options),
+    turns: options.turns,
+    ...{ targets, tokens, scoredTokens, cutRows, cutTokens },
+    rowsWithoutTarget: [...train, ...validation].filter((row) => scoredCount(row) === 0).length,
+    leftOutWithoutTarget: tooLong + refused,
+    refusedRows: options.skipEmpty ? 0 : refused,
     leftOut,
     lengths: spreadOf(train.map((row) => row.tokens.length)),
-    targetLengths: spreadOf(train.map(scoredOf)),
+    targetLengths: spreadOf(train.map(scoredCount)),
     longest: inOrder((row) => row.tokens.length).map(sizeOf),
     mostCut: inOrder((row) => row.cut)
       .filter((row) => row.cut > 0)
@@ -77,7 +83,7 @@ export async function audit(input: TrainInput, choice: AuditChoice = {}, control
 
 type Unnumbered = Omit<SeenRow, 'set' | 'number'>
 
-const seen = (row: DataRow, traced: TracedRow): Unnumbered => ({ row, ...traced })
+const seen = (row: DataRow, traced: TracedRow, id: string): Unnumbered => ({ row, id, ...traced })
 
 function numbered(rows: readonly Unnumbered[], set: SeenRow['set']): SeenRow[] {
   return rows.map((row, number) => ({ ...row, set, number }))
@@ -87,35 +93,24 @@ function tooLongReason({ maxTokens }: TrainOptions): string {
   return `target does not fit into ${maxTokens} tokens`
 }
 
-/** Of what was left out, rows without the side that is to be learned. */
-function withoutTarget(dropped: readonly DropCount[], { task }: TrainOptions): number {
-  const reason = task === 'backward' ? 'empty instruction' : 'empty response'
-  return dropped.find((one) => one.reason === reason)?.count ?? 0
-}
-
-function scoredOf(row: TracedRow): number {
-  return row.tokens.length - row.targetStart
-}
-
 function sizeOf(row: SeenRow): AuditRowSize {
-  const { source, id } = row.row
+  const { source } = row.row
   return {
     set: row.set,
     row: row.number,
-    id,
+    id: row.id,
     ...(source === undefined ? {} : { source }),
     tokens: row.tokens.length,
-    scored: scoredOf(row),
+    scored: scoredCount(row),
     cut: row.cut,
   }
 }
 
 /** The row's tokens in order, with the dropped ones where they stood. */
 function partsOf(row: SeenRow, tokenizer: Tokenizer): AuditToken[] {
-  const { tokens, targetStart, dropped } = row
-  const kept = spellTokens(tokens, tokenizer).map((token, at): AuditToken => {
-    return { ...token, kind: at < targetStart ? 'context' : 'scored' }
-  })
+  const { tokens, dropped } = row
+  const kept = spellTokens(tokens, tokenizer).map((token): AuditToken => ({ ...token, kind: 'context' }))
+  for (const [start, end] of scoredSpans(row)) for (const token of kept.slice(start, end)) token.kind = 'scored'
   const parts: AuditToken[] = []
   let from = 0
   for (const { at, tokens: ids } of dropped) {
@@ -161,13 +156,13 @@ const leastDigits = 4
 
 function findRow(wanted: string, train: SeenRow[], validation: SeenRow[], options: TrainOptions): SeenRow {
   const all = [...train, ...validation]
-  const exact = all.find(({ row }) => row.id === wanted)
+  const exact = all.find(({ id }) => id === wanted)
   if (exact) return exact
   const number = /^\d+$/.test(wanted) ? train[Number(wanted)] : undefined
   if (number) return number
-  const near = wanted.length < leastDigits ? [] : all.filter(({ row }) => row.id.startsWith(wanted.toLowerCase()))
+  const near = wanted.length < leastDigits ? [] : all.filter(({ id }) => id.startsWith(wanted.toLowerCase()))
   if (near.length === 1) return near[0]!
-  const ids = near.slice(0, 5).map(({ row }) => row.id)
+  const ids = near.slice(0, 5).map(({ id }) => id)
   throw new BtError(
     'BT_USAGE',
     near.length > 1

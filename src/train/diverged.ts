@@ -1,5 +1,6 @@
 // Why a run was given up: what stopped being finite first, in which layer, and in which row.
 import type { NotFinite, PackedBatch, StepOptions } from '../../binding.js'
+import { scoredSpans } from '../data/packing.js'
 import { BtError } from '../errors.js'
 import type { Sitting } from './sitting.js'
 
@@ -34,10 +35,11 @@ async function describe({ what, layer, row, tensor }: NotFinite, sitting: Sittin
     : `${thing}, first in row ${sitting.rows[row]!.id} (${await beginningOf(row, sitting)})`
 }
 
-/** The first words of a row's target. */
+/** The first words of a row's first target. */
 async function beginningOf(row: number, { rows, writingTools }: Sitting): Promise<string> {
-  const { tokens, targetStart } = rows[row]!
+  const { tokens } = rows[row]!
+  const [[start, end]] = scoredSpans(rows[row]!) as [[number, number]]
   const { tokenizer } = await writingTools()
-  const text = tokenizer.decode(tokens.subarray(targetStart)).trim()
+  const text = tokenizer.decode(tokens.subarray(start, end)).trim()
   return JSON.stringify(text.length > shownCharacters ? `${text.slice(0, shownCharacters)}…` : text)
 }

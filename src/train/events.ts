@@ -13,7 +13,9 @@ export interface RowCounts {
   /** Rows whose context was cut to fit, and the tokens that went. */
   cutRows: number
   cutTokens: number
-  /** Rows left out because their target alone does not fit: how many, and the first few ids. */
+  /** Targets of the training rows: more than there are rows where conversations hold several. */
+  targets: number
+  /** Targets left out because they alone do not fit: how many, and the first few ids of their rows. */
   tooLong: number
   tooLongExamples: string[]
   /** Tokens of the training rows, and those among them that are scored. */

@@ -66,9 +66,20 @@ export const trainFields = {
     { group: 'Model and data:', value: '<form>', shapesResult: shapes },
     z.enum(['chat', 'plain']).optional().describe("of the prompt: chat, by the model's template, or plain headings"),
   ),
+  turns: field(
+    { group: 'Model and data:', value: '<which>', shapesResult: shapes },
+    z
+      .enum(['all', 'last', 'first'])
+      .default('all')
+      .describe('of a conversation that are learned, each with all before it as context; first: the first pair alone'),
+  ),
   maxTokens: field(
     { group: 'Model and data:', value: '<n>', shapesResult: shapes },
-    z.int().min(16).default(512).describe('longest row; the end of the context is cut, never the target'),
+    z.int().min(16).default(512).describe('longest row; oldest turns and the end of the context go, never the target'),
+  ),
+  skipEmpty: field(
+    { group: 'Model and data:' },
+    z.boolean().default(false).describe('leave out rows without a target, which are an error otherwise'),
   ),
   output: field(
     { group: 'Output:', value: '<folder>' },

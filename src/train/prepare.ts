@@ -8,14 +8,19 @@ import type { TemplateDescription, TracedRow } from '../text/types.js'
 import type { TrainOptions } from './options.js'
 import { dataHash, type RunIdentity } from './record.js'
 import { type EncodedRows, type IdentifiedRow, openRowCache } from './row-cache.js'
-import { encodeTexts, openSource, openTexts, type PrepareControl } from './rows.js'
+import { encodeTexts, hasConversations, openSource, openTexts, type PrepareControl } from './rows.js'
+import { openWritingTools, type WritingTools } from './written.js'
 
 export interface Prepared {
   source: ModelSource
   template: TemplateDescription
   identity: RunIdentity
-  /** Token ids of all rows: as they were kept of an earlier run, or encoded now. */
+  /** Whether the rows' texts are read and encoded now: false where an earlier run has kept their tokens. */
+  fresh: boolean
+  /** Token ids of all rows: as they were kept of an earlier run, or encoded now. To be called once. */
   encode(control: PrepareControl): Promise<EncodedRows>
+  /** For writing text: with the tokenizer that encodes the rows, or else with one that the first call opens. */
+  writingTools(): Promise<WritingTools>
 }
 
 /**
@@ -28,27 +33,44 @@ export async function prepare(options: TrainOptions, control: PrepareControl): P
   const cache = await openRowCache(options, source)
   const kept = await cache?.read()
   if (kept) {
-    const identity = identityOf(options, source, kept)
-    return { source, template: kept.template, identity, encode: async () => kept.rows }
+    const { template, rows } = kept
+    const writingTools = once(() => openWritingTools(source, template))
+    return {
+      ...{ source, template, identity: identityOf(options, source, kept), fresh: false, writingTools },
+      encode: async () => rows,
+    }
   }
   const texts = await openTexts(options, source, control)
-  const { rows } = texts
-  const made = { template: texts.template.describe(), data: dataHash(rows.train, rows.validation) }
+  const { tokenizer, template, rows } = texts
+  const made = {
+    template: template.describe(hasConversations(rows)),
+    data: dataHash(rows.train, rows.validation),
+  }
+  const writingTools = async () => ({ tokenizer, stopTokens: template.stopTokens })
   return {
-    source,
-    template: made.template,
-    identity: identityOf(options, source, made),
+    ...{ source, template: made.template, identity: identityOf(options, source, made), fresh: true, writingTools },
     async encode(progress) {
-      const encoded = await encodeTexts(texts, options.maxTokens, plainRow, progress)
+      const encoded = await encodeTexts(texts, options, plainRow, progress)
+      rows.train = []
+      rows.validation = [] // the texts make room
       await cache?.write({ rows: encoded, ...made })
       return encoded
     },
   }
 }
 
+/** The first call's promise, for every call. */
+function once<T>(make: () => Promise<T>): () => Promise<T> {
+  let made: Promise<T> | undefined
+  return () => {
+    made ??= make()
+    return made
+  }
+}
+
 /** What was cut is not kept: it would take as much memory as the rows, or more. */
-function plainRow({ id }: DataRow, { tokens, targetStart, cut }: TracedRow): IdentifiedRow {
-  return { id, tokens, targetStart, cut }
+function plainRow(_: DataRow, { dropped: __, ...row }: TracedRow, id: string): IdentifiedRow {
+  return { id, ...row }
 }
 
 function identityOf(

@@ -100,8 +100,10 @@ function identityChanges(old: RunIdentity, now: RunIdentity): string[] {
   const complete = trainSchema.safeParse(old.options)
   const oldOptions = complete.success ? complete.data : old.options
   const split = sameSteps(oldOptions, now.options) ? splitOfStep : []
+  // Before there was a choice of turns, conversations gave their first pairs: the rows tell.
+  const unknown: (keyof TrainOptions)[] = 'turns' in old.options ? [] : ['turns']
   for (const option of resultOptions) {
-    if (comparedByContent.includes(option) || split.includes(option)) continue
+    if ([...comparedByContent, ...split, ...unknown].includes(option)) continue
     const [before, after] = [oldOptions[option], now.options[option]].map((value) => JSON.stringify(value) ?? 'not set')
     if (before !== after) changes.push(`${option} ${before}, not ${after}`)
   }
@@ -110,9 +112,8 @@ function identityChanges(old: RunIdentity, now: RunIdentity): string[] {
       `model ${old.model.reference} (${old.model.hash.slice(0, 12)}), not ${now.model.reference} (${now.model.hash.slice(0, 12)})`,
     )
   }
-  if (old.template.hash !== now.template.hash) {
-    changes.push(`template ${nameOf(old.template)}, not ${nameOf(now.template)}`)
-  }
+  const [oldTemplate, template] = [nameOf(old.template), nameOf(now.template)]
+  if (oldTemplate !== template) changes.push(`template ${oldTemplate}, not ${template}`)
   if (old.data !== now.data) {
     changes.push(
       `other rows (data ${old.data.slice(0, 12)} from ${old.options.data}, not ${now.data.slice(0, 12)} from ${now.options.data})`,
@@ -121,8 +122,8 @@ function identityChanges(old: RunIdentity, now: RunIdentity): string[] {
   return changes
 }
 
-function nameOf({ task, form, hash, ask }: TemplateDescription): string {
-  return `${task}/${form} ${hash} "${ask}"`
+function nameOf({ task, form, hash, ask, conversation }: TemplateDescription): string {
+  return `${task}/${form} ${hash}${conversation ? `+${conversation.hash}` : ''} "${ask}"`
 }
 
 /** Locked while a run writes. It stays when the run goes: a second process may be waiting at the file of this name. */

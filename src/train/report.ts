@@ -102,6 +102,8 @@ function dataFacts({ options, rows, data }: RunRecord): Fact[] {
   facts.push({ name: 'hash of the rows', value: data.slice(0, 12) })
   if (!rows) return facts
   facts.push({ name: 'training rows', value: count(rows.train) })
+  // Records of versions that knew no conversations have no count of targets: each row had one.
+  if ((rows.targets ?? 0) > rows.train) facts.push({ name: 'targets in them', value: count(rows.targets) })
   facts.push({ name: 'validation rows', value: count(rows.validation) })
   for (const { reason, count: left } of rows.dropped) facts.push({ name: `dropped: ${reason}`, value: count(left) })
   facts.push({ name: 'left out: target too long', value: count(rows.tooLong) })
@@ -112,7 +114,7 @@ function dataFacts({ options, rows, data }: RunRecord): Fact[] {
   return facts
 }
 
-function templateFacts({ template: { task, form, ask, hash, text } }: RunRecord): Fact[] {
+function templateFacts({ template: { task, form, ask, hash, text, conversation } }: RunRecord): Fact[] {
   const facts: Fact[] = [
     { name: 'task', value: task },
     { name: 'form', value: form },
@@ -120,6 +122,7 @@ function templateFacts({ template: { task, form, ask, hash, text } }: RunRecord)
     { name: 'ask', value: ask },
   ]
   if (text !== undefined) facts.push({ name: 'prompt', value: text })
+  if (conversation) facts.push({ name: 'conversation', value: `${conversation.hash}: ${conversation.text}` })
   return facts
 }
 

@@ -1,16 +1,20 @@
 // The rows of a run: read, split, laid out by the template and encoded. What is kept of them is the caller's to say:
 // training takes tokens alone, an audit all that there is to see.
+
+import { noReply } from '../data/conversation.js'
 import { parseColumns } from '../data/formats.js'
 import { type LoadOptions, loadPairs } from '../data/load.js'
+import { scoredCount } from '../data/packing.js'
 import { splitValidation } from '../data/split.js'
 import type { DataRow, DropCount } from '../data/types.js'
-import { BtError, hasCode } from '../errors.js'
+import { BtError } from '../errors.js'
 import { openModel } from '../models/open.js'
 import type { ModelSource } from '../models/types.js'
 import type { OnProgress } from '../progress.js'
-import type { EncodedRow, PromptTemplate, Tokenizer, TracedRow } from '../text/types.js'
+import type { Conversation, EncodedRow, PromptTemplate, Task, Tokenizer, TracedRow } from '../text/types.js'
 import type { RowCounts } from './events.js'
 import type { TrainOptions } from './options.js'
+import { rowName } from './row-cache.js'
 
 /** Rows before they are tokens. */
 export interface RowSet {
@@ -65,29 +69,59 @@ export async function openTexts(
 /** Not the run's seed: runs with other seeds are compared on the same validation rows. */
 const splitSeed = 0
 
-async function readRows(options: TrainOptions, how: LoadOptions): Promise<RowSet> {
-  const { rows, dropped } = await loadPairs(options.data, how)
+async function readRows(options: TrainOptions, control: LoadOptions): Promise<RowSet> {
+  const { task, turns, skipEmpty } = options
+  const conversations = turns === 'first' ? undefined : { system: task === 'forward' }
+  const how = { ...control, ...(conversations ? { conversations } : {}) }
+  const load = async (path: string) => {
+    const loaded = await loadPairs(path, how)
+    if (!skipEmpty) requireTargets(path, loaded.dropped, task)
+    return loaded
+  }
+  const { rows, dropped } = await load(options.data)
   if (!options.validationData) {
     const split = splitValidation(rows, options.validation, splitSeed)
     // So few rows that all fall on one side: better trained on than looked at.
     return split.train.length > 0 ? { ...split, dropped } : { train: rows, validation: [], dropped }
   }
-  const validation = await loadPairs(options.validationData, how)
+  const validation = await load(options.validationData)
   return { train: rows, validation: validation.rows, dropped: [...dropped, ...validation.dropped] }
+}
+
+/** Of what was left out, the rows without the side that is to be learned. */
+export function withoutTarget(dropped: readonly DropCount[], task: Task): DropCount[] {
+  const reasons = [task === 'backward' ? 'empty instruction' : 'empty response', noReply]
+  return dropped.filter(({ reason }) => reasons.includes(reason))
+}
+
+/** @throws {BtError} BT_DATA_TARGET when a row has nothing to learn */
+function requireTargets(path: string, dropped: readonly DropCount[], task: Task): void {
+  const found = withoutTarget(dropped, task)
+  if (found.length === 0) return
+  const rows = found.reduce((sum, { count }) => sum + count, 0)
+  const words = found.map(({ reason, count, examples }) => {
+    return `${reason} in ${examples.join(', ')}${count > examples.length ? ` and ${count - examples.length} more` : ''}`
+  })
+  throw new BtError(
+    'BT_DATA_TARGET',
+    `${path}: ${rows} ${rows === 1 ? 'row has' : 'rows have'} no target, so nothing to learn: ${words.join('; ')}`,
+    { remedy: 'Mend or remove them, or leave them out with --skip-empty.' },
+  )
 }
 
 /** Rows encoded between two reports. */
 const rowsPerReport = 512
 
 /**
- * Token ids of all rows. Rows whose target alone does not fit are left out and listed; cut contexts are counted.
- * @param keep what stays of a row
+ * Token ids of all rows; a conversation may give several. Targets that alone do not fit are left out and listed; cut
+ * contexts are counted.
+ * @param keep what stays of a row; `id` is the row's with the exchange where its conversation gives several
  * @throws {BtError} BT_DATA_EMPTY when no row is left to train on
  */
 export async function encodeTexts<Kept extends EncodedRow>(
   { rows, template }: RunTexts,
-  maxTokens: number,
-  keep: (row: DataRow, traced: TracedRow) => Kept,
+  options: Pick<TrainOptions, 'maxTokens' | 'turns'>,
+  keep: (row: DataRow, traced: TracedRow, id: string) => Kept,
   control: PrepareControl,
 ): Promise<{ train: Kept[]; validation: Kept[]; counts: RowCounts }> {
   const tooLong: string[] = []
@@ -98,11 +132,15 @@ export async function encodeTexts<Kept extends EncodedRow>(
     for (let start = 0; start < set.length; start += rowsPerReport) {
       control.signal?.throwIfAborted()
       const part = set.slice(start, start + rowsPerReport)
-      const traced = await Promise.all(part.map((row) => encodeOne(row, template, maxTokens)))
+      const encoded = await Promise.all(part.map((row) => encodeOne(row, template, options)))
       for (const [index, row] of part.entries()) {
-        const encoded = traced[index]
-        if (encoded) kept.push(keep(row, encoded))
-        else tooLong.push(row.id)
+        const { rows: traced, tooLong: lost } = encoded[index]!
+        const several = traced.length + lost.length > 1
+        for (const { turns, ...own } of traced) {
+          if (scoredCount(own) < 1) throw new BtError('BT_ROW_EMPTY', `row ${row.id} has no token to learn from`)
+          kept.push(keep(row, own, rowName(row.id, several ? turns[0] : undefined)))
+        }
+        tooLong.push(...lost.map((exchange) => rowName(row.id, several ? exchange : undefined)))
       }
       done += part.length
       control.onProgress?.({ label: 'reading rows', done, total, unit: 'rows' })
@@ -112,21 +150,17 @@ export async function encodeTexts<Kept extends EncodedRow>(
   const train = await encodeAll(rows.train)
   const validation = await encodeAll(rows.validation)
   if (train.length === 0) {
-    throw new BtError('BT_DATA_EMPTY', `none of the ${rows.train.length} rows fits into ${maxTokens} tokens`, {
+    throw new BtError('BT_DATA_EMPTY', `none of the ${rows.train.length} rows fits into ${options.maxTokens} tokens`, {
       remedy: 'Raise --max-tokens.',
     })
   }
   return { train, validation, counts: countRows(train, validation, rows.dropped, tooLong) }
 }
 
-/** A row's tokens, or undefined when its target alone does not fit. */
-async function encodeOne(row: DataRow, template: PromptTemplate, maxTokens: number): Promise<TracedRow | undefined> {
-  try {
-    return await template.encodePair(row, maxTokens)
-  } catch (error) {
-    if (!hasCode(error, 'BT_ROW_TOO_LONG')) throw error
-    return undefined
-  }
+function encodeOne(row: DataRow, template: PromptTemplate, options: Pick<TrainOptions, 'maxTokens' | 'turns'>) {
+  const { instruction, response } = row
+  const conversation: Conversation = row.conversation ?? { exchanges: [{ instruction, response }] }
+  return template.encodeConversation(conversation, options.maxTokens, options.turns === 'last' ? 'last' : 'all')
 }
 
 function countRows(
@@ -144,7 +178,17 @@ function countRows(
     cutTokens: sum((row) => row.cut),
     tooLong: tooLong.length,
     tooLongExamples: tooLong.slice(0, 5),
+    targets: sum(targetCount),
     tokens: sum((row) => row.tokens.length),
-    scoredTokens: sum((row) => row.tokens.length - row.targetStart),
+    scoredTokens: sum(scoredCount),
   }
+}
+
+function targetCount({ gaps }: EncodedRow): number {
+  return 1 + (gaps?.length ?? 0) / 2
+}
+
+/** Whether rows of several exchanges are among them: then their layout is part of what an adapter was trained with. */
+export function hasConversations({ train, validation }: RowSet): boolean {
+  return [...train, ...validation].some(({ conversation }) => (conversation?.exchanges.length ?? 0) > 1)
 }

@@ -38,7 +38,7 @@ import { readState, type SavedState, startStanding } from './state.js'
 import { watched } from './watched.js'
 import { stepWork } from './work.js'
 import { workloadOf } from './workload.js'
-import { openWritingTools } from './written.js'
+import { writingSize } from './writing-size.js'
 
 export interface TrainControl {
   /**
@@ -137,7 +137,7 @@ async function* sit(
   control: TrainControl,
 ): AsyncGenerator<TrainEvent, TrainSummary | undefined> {
   const startedAt = performance.now()
-  const { source, template, identity } = prepared
+  const { source, template, identity, writingTools } = prepared
   const { name, config, files, tensors, parameters } = source
   const model = await machine.runtime.loadModel({ config, files, tensors, dtype: machine.dtype })
   const loadSeconds = (performance.now() - startedAt) / 1000
@@ -161,18 +161,20 @@ async function* sit(
   const lastStep = saved ? standing.step : -1
   const shape = runShape(options, source, machine)
   const workload = workloadOf(encoded, options, sharesPrefix(shape))
+  const writing = writingSize(options, encoded.validation, config)
+  const samplesOf = { options, template, maxPositions: config.maxPositions, writingTools }
   const sitting: Sitting = {
     options,
     plan: planRun(encoded.train, options),
     record: recordOf(identity, machine, encoded, standing.selectedStep),
     rows: encoded.train,
     validation: encoded.validation,
-    samples: await openSampling({ options, source, template, model, lora, rows: encoded.validation, lastStep }),
-    need: options.engine === 'reference' ? undefined : memoryNeed(shape, workload),
+    samples: await openSampling({ ...samplesOf, model, lora, rows: encoded.validation, lastStep }),
+    need: options.engine === 'reference' ? undefined : memoryNeed(shape, workload, { writing, fresh: prepared.fresh }),
     runtime: machine.runtime,
     model,
     maxPositions: config.maxPositions,
-    writingTools: once(() => openWritingTools(source, template)),
+    writingTools,
     trainer,
     lora,
     metrics: await openMetrics(join(options.output, 'metrics.jsonl'), lastStep),
@@ -226,15 +228,6 @@ async function* work(sitting: Sitting, control: TrainControl): AsyncGenerator<Tr
   await writeRecord(options.output, { ...sitting.record, training: { state: 'finished', ...summary } })
   yield { type: 'finished', ...summary }
   return summary
-}
-
-/** The first call's promise, for every call. */
-function once<T>(make: () => Promise<T>): () => Promise<T> {
-  let made: Promise<T> | undefined
-  return () => {
-    made ??= make()
-    return made
-  }
 }
 
 async function* takeSamples(

@@ -6,13 +6,12 @@ import type { Finished, Lora, Model } from '../../binding.js'
 import { hasCode, messageOf } from '../errors.js'
 import { diskError } from '../files.js'
 import { randomAt } from '../metrics/random.js'
-import type { ModelSource } from '../models/types.js'
 import type { TemplateDescription } from '../text/types.js'
 import type { TrainEvent } from './events.js'
 import { cutBack } from './metrics.js'
 import type { TrainOptions } from './options.js'
 import type { IdentifiedRow } from './row-cache.js'
-import { openWritingTools, targetText, type WritingControl, type WritingTools, writeGreedily } from './written.js'
+import { targetText, type WritingControl, type WritingTools, writeGreedily } from './written.js'
 
 /** One held-back row and what was written for it, greedily. */
 export interface Sample {
@@ -39,8 +38,10 @@ export interface Sampling {
 
 export interface SamplingContext {
   options: Pick<TrainOptions, 'samples' | 'output'>
-  source: Pick<ModelSource, 'tokenizer' | 'config'>
+  /** Tokens that the model reads at most; 0: no limit. */
+  maxPositions: number
   template: TemplateDescription
+  writingTools: () => Promise<WritingTools>
   model: Pick<Model, 'createSampler'>
   lora: Lora
   /** The held-back rows to choose from. */
@@ -63,8 +64,8 @@ export async function openSampling(context: SamplingContext): Promise<Sampling |
       opened ??= openTexts(context)
       const texts = await opened
       try {
-        const { model, lora, source } = context
-        const writer = { model, lora, stopTokens: texts.stopTokens, maxPositions: source.config.maxPositions }
+        const { model, lora, maxPositions } = context
+        const writer = { model, lora, stopTokens: texts.stopTokens, maxPositions }
         const finished = await writeGreedily(rows, writer, { ...control, label: 'samples' })
         const samples = rows.map((row, index) => sampleOf(row, finished[index]!, texts))
         await append(path, at, samples)
@@ -77,7 +78,8 @@ export async function openSampling(context: SamplingContext): Promise<Sampling |
   }
 }
 
-function chooseRows(rows: readonly IdentifiedRow[], count: number): IdentifiedRow[] {
+/** The rows that samples are written for, the same ones for the same data. */
+export function chooseRows(rows: readonly IdentifiedRow[], count: number): IdentifiedRow[] {
   const random = randomAt(0, 'samples')
   const drawn = rows.map((row, index) => ({ row, index, draw: random(index) }))
   const chosen = drawn.toSorted((a, b) => a.draw - b.draw).slice(0, count)
@@ -89,11 +91,11 @@ interface Texts extends WritingTools {
   around?: [before: string, after: string]
 }
 
-async function openTexts({ source, template }: SamplingContext): Promise<Texts> {
+async function openTexts({ template, writingTools }: SamplingContext): Promise<Texts> {
   const [before, rest] = template.text?.split('{context}', 2) ?? []
   const after = rest?.split('{target}', 1)[0]
   const around: [string, string] | undefined = before === undefined || after === undefined ? undefined : [before, after]
-  return { ...(await openWritingTools(source, template)), around }
+  return { ...(await writingTools()), around }
 }
 
 function sampleOf(row: IdentifiedRow, { tokens, reason }: Finished, texts: Texts): Sample {

@@ -24,7 +24,7 @@ export interface SpeedKey {
 const speeds: Cache = { name: 'speeds', maxBytes: 1_000_000, maxEntries: 256 }
 
 /** Steps under which a measurement is left: the first ones wait for memory and caches. */
-export const fewestSteps = 5
+const fewestSteps = 3
 
 export async function readSpeed(key: SpeedKey): Promise<Speed | undefined> {
   const bytes = await readEntry(speeds, entryOf(key))

@@ -1,6 +1,6 @@
 // What the batches of a run ask for: the largest of them for memory, the mean step for time. A pure function of rows and
 // options, in the steps that plan.ts makes.
-import { type PackableRow, planSteps } from '../data/packing.js'
+import { type PackableRow, planSteps, scoredCount } from '../data/packing.js'
 import type { BatchTokens } from './footprint.js'
 import type { TrainOptions } from './options.js'
 import { batchesByLength } from './validate.js'
@@ -48,10 +48,10 @@ export function workloadOf(
       totals.steps++
       for (const batch of step.microBatches) widen(training, rows.train, batch, sharesPrefix)
       for (const row of step.rows) {
-        const { tokens, targetStart } = rows.train[row]!
+        const { tokens } = rows.train[row]!
         totals.rows++
         totals.tokens += tokens.length
-        totals.scored += tokens.length - targetStart
+        totals.scored += scoredCount(rows.train[row]!)
         totals.squares += tokens.length ** 2
       }
     }
@@ -88,7 +88,7 @@ export function sizeOf(rows: PackableRow[], sharesPrefix: boolean): BatchTokens 
   let scored = 0
   for (const row of rows) {
     tokens += row.tokens.length
-    scored += row.tokens.length - row.targetStart
+    scored += scoredCount(row)
   }
   return { tokens: tokens - (sharesPrefix ? sharedPrefix(rows) * (rows.length - 1) : 0), scored }
 }

@@ -1,5 +1,6 @@
 // What the adapter in training writes for held-back rows, and how near that comes to the true texts.
 import type { Finished, Lora, Model } from '../../binding.js'
+import { scoredSpans } from '../data/packing.js'
 import { rougeL } from '../metrics/rouge.js'
 import { rougeTokens, Vocabulary } from '../metrics/words.js'
 import type { ModelSource } from '../models/types.js'
@@ -19,9 +20,9 @@ export interface WritingControl {
 }
 
 /** Longest text that is written: enough for nearly every instruction. */
-const mostTokens = 96
+export const mostTokens = 96
 /** Rows side by side. */
-const sequences = 16
+export const sequences = 16
 /** Decode steps of one native call. */
 const stepsPerCall = 8
 
@@ -46,7 +47,7 @@ export interface Writer {
 }
 
 /**
- * Answers the prompts of encoded rows greedily.
+ * Answers the prompts of encoded rows greedily, each row's first where it has several.
  * @returns in the order of the rows; `id` is a row's index
  * @throws BT_ABORTED when the runtime was told to, the signal's reason, BT_OUT_OF_MEMORY
  */
@@ -79,12 +80,10 @@ export async function writeGreedily(
   }
 }
 
-/** A row's own target as text. Its last token is the one that ends it. */
-export function targetText(
-  { tokens, targetStart }: EncodedRow,
-  { tokenizer }: Pick<WritingTools, 'tokenizer'>,
-): string {
-  return tokenizer.decode(tokens.subarray(targetStart, -1)).trim()
+/** A row's own target as text, the first where it has several. Its last token is the one that ends it. */
+export function targetText(row: EncodedRow, { tokenizer }: Pick<WritingTools, 'tokenizer'>): string {
+  const [[start, end]] = scoredSpans(row) as [[number, number]]
+  return tokenizer.decode(row.tokens.subarray(start, end - 1)).trim()
 }
 
 /** Mean ROUGE-L F1 of what was written for rows, from 0 to 100. */

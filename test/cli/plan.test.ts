@@ -17,10 +17,21 @@ afterAll(() => rm(folder, { recursive: true, force: true }))
 
 test('plan prints memory, the ways to cut a step, time and what fits', async () => {
   const { code, stdout } = await runCli([...flags, '--memory', '8GB'])
-  expect(stdout).toMatch(/steps +\d+ steps of 12 rows/) // a mean: 16, 16 and 5
+  expect(stdout).toMatch(/steps +\d+ steps of 16 rows/)
   expect(stdout).toMatch(/time +about .+ a step/)
   expect(stdout).toMatch(/limit +8\.0 GB as --memory says/)
-  for (const part of ['runtime', 'weights', 'adapter', 'optimizer', 'activations', 'logits', 'working', 'total']) {
+  for (const part of [
+    'runtime',
+    'text',
+    'weights',
+    'adapter',
+    'optimizer',
+    'activations',
+    'logits',
+    'working',
+    'writing',
+    'total',
+  ]) {
     expect(stdout).toMatch(new RegExp(`^${part} +\\d+(\\.\\d)? [kMG]?B`, 'm'))
   }
   expect(stdout).toMatch(/^ +16 +1 +[\d,]+ +\d+ MB +\d+ MB$/m)

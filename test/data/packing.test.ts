@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { epochOrder, type PlanOptions, packBatch, planSteps } from '../../src/data/packing.js'
+import { epochOrder, type PlanOptions, packBatch, planSteps, scoredCount, scoredSpans } from '../../src/data/packing.js'
 
 const row = (length: number, targetStart: number, first = 0) => ({
   tokens: Int32Array.from({ length }, (_, index) => first + index),
@@ -13,6 +13,19 @@ describe('packBatch', () => {
     expect([...batch.cuSeqlens]).toEqual([0, 4, 7, 9])
     expect([...batch.scored]).toEqual([2, 3, 5, 6, 8])
     expect([...batch.rows]).toEqual([7, 5, 9])
+  })
+
+  test('scores each of several targets of a row, and not what stands between them', () => {
+    const talk = { ...row(10, 2, 10), gaps: Int32Array.of(4, 6, 7, 9) }
+    expect(scoredSpans(talk)).toEqual([
+      [2, 4],
+      [6, 7],
+      [9, 10],
+    ])
+    expect(scoredCount(talk)).toBe(4)
+    const batch = packBatch([row(3, 1), talk, row(2, 1)], [0, 1, 2])
+    expect([...batch.scored]).toEqual([1, 2, 5, 6, 9, 12, 14])
+    expect([...batch.cuSeqlens]).toEqual([0, 3, 13, 15])
   })
 
   test('refuses a row without a target, and one that would score its first token', () => {

@@ -41,7 +41,7 @@ test('the config file shown is valid and names the schema where it lies', () => 
 })
 
 test('the default ask is the one in the prompts shown', () => {
-  expect(text.split(defaultAsk.backward)).toHaveLength(3)
+  expect(text.split(defaultAsk.backward)).toHaveLength(4)
 })
 
 function textOf(value: unknown): string {

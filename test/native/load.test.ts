@@ -1,5 +1,5 @@
 // What a user sees when a native file or libtorch is missing, wrong or broken; and that nothing is opened too early.
-import { execFile } from 'node:child_process'
+import { execFile, execFileSync } from 'node:child_process'
 import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
@@ -9,6 +9,7 @@ import { openAhead, openedAhead } from '../../src/native/ahead.js'
 import { findLibtorch } from '../../src/native/find.js'
 import { addonPath, coreMinors, loadCore, loadedCore, loadLoader } from '../../src/native/load.js'
 import { openRuntime } from '../../src/native/runtime.js'
+import { packageRoot } from '../../src/paths.js'
 
 afterEach(() => vi.unstubAllEnvs())
 
@@ -160,4 +161,15 @@ test('of its own the core exports its entry alone', async () => {
     .map((line) => line.split(' ')[0]!)
   // The rest are type names and inline functions of libstdc++ and libtorch, which must be one in the process.
   expect(names.filter((name) => !name.startsWith('_Z') || name.includes('2bt'))).toEqual(['bt_core_init'])
+})
+
+test('libtorch keeps what it makes for few shapes of products, unless the environment says how many', () => {
+  const script = `
+    const { loadCore } = await import(${JSON.stringify(join(packageRoot, 'dist', 'native', 'load.js'))})
+    loadCore({ device: 'cpu' })
+    console.log(process.env.ONEDNN_PRIMITIVE_CACHE_CAPACITY, process.env.LRU_CACHE_CAPACITY)`
+  const set = (env: NodeJS.ProcessEnv) =>
+    execFileSync(process.execPath, ['--input-type=module', '-e', script], { env: { ...process.env, ...env } })
+  expect(set({}).toString().trim()).toBe('96 96')
+  expect(set({ ONEDNN_PRIMITIVE_CACHE_CAPACITY: '512' }).toString().trim()).toBe('512 96')
 })

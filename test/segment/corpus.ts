@@ -72,7 +72,7 @@ export async function runOn(
 ): Promise<Run> {
   const folder = await folderWith()
   const output = options.output ?? join(folder, 'out.jsonl')
-  const list = join(folder, 'dropped.jsonl')
+  const list = options.dropped ?? join(folder, 'dropped.jsonl')
   const prepared = await prepareCorpus({ input, output, dropped: list, ...options }, control)
   await prepared.close()
   const { summary } = prepared

@@ -114,13 +114,28 @@ describe('a corpus', () => {
   test('in parts that were cut before becomes one, with its lineage, without what the parts have in common', async () => {
     const parts = join(await folderWith(), 'parts')
     await mkdir(parts)
-    const first = await run({ 'a.md': `# A\n\n${prose(900, 1)}\n\n# B\n\n${prose(900, 2)}` }, { output: join(parts, '1.parquet') })
-    const second = await run({ 'b.md': `# C\n\n${prose(900, 2)}\n\n# D\n\n${prose(900, 3)}` }, { output: join(parts, '2.jsonl') })
+    const first = await run(
+      { 'a.md': `# A\n\n${prose(900, 1)}\n\n# B\n\n${prose(900, 2)}` },
+      { output: join(parts, '1.parquet') },
+    )
+    const second = await run(
+      { 'b.md': `# C\n\n${prose(900, 2)}\n\n# D\n\n${prose(900, 3)}` },
+      { output: join(parts, '2.jsonl') },
+    )
     const { rows, counts, dropped } = await runOn([parts, first.output])
     expect(rows.map(({ heading }) => heading)).toEqual(['A', 'B', 'D'])
     expect(rows[2]).toEqual(second.rows[1])
     expect(counts).toEqual({ duplicate: 1 })
     expect(dropped[0]).toMatchObject({ heading: 'C', place: second.rows[0]!.place, span: second.rows[0]!.span })
+  })
+
+  test('has no part in its own output, where both lie in one folder', async () => {
+    const folder = await folderWith({ 'a.jsonl': jsonl([{ text: prose(900, 1) }]) })
+    const output = join(folder, 'out.jsonl')
+    const first = await runOn([folder], { output, dropped: join(folder, 'left.jsonl') })
+    expect(first.summary).toMatchObject({ files: 1, kept: 1 })
+    const again = await prepareCorpus({ input: [folder], output, dropped: join(folder, 'left.jsonl') })
+    expect(again.summary).toMatchObject({ files: 1, alreadyDone: true })
   })
 
   test('is read as far as the limit of documents goes, over files', async () => {
@@ -293,7 +308,9 @@ describe('data that is not as it should be', () => {
     await expect(runOn([folder], { against: [join(folder, 'a.jsonl')] })).rejects.toMatchObject({
       code: 'BT_DATA_FILE',
     })
-    await expect(runOn([folder], { output: join(folder, 'a.jsonl') })).rejects.toMatchObject({
+    await expect(
+      runOn([join(folder, 'a.jsonl', 'b.jsonl')], { output: join(folder, 'a.jsonl') }),
+    ).rejects.toMatchObject({
       code: 'BT_OUTPUT_EXISTS',
     })
     expect(await readdir(join(folder, 'a.jsonl'))).toEqual(['b.jsonl'])

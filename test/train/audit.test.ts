@@ -22,7 +22,7 @@ beforeAll(async () => {
     { instruction: 'Say '.repeat(160), response: 'No.' }, // the target alone does not fit
   ]
   const data = await writeRows(join(folder, 'seed.jsonl'), rows)
-  input = { model, data, validation: 0.2 }
+  input = { model, data, validation: 0.2, skipEmpty: true }
 })
 afterAll(() => rm(folder, { recursive: true }))
 

@@ -61,6 +61,30 @@ describe('a plan', () => {
     }
   })
 
+  test('counts what writing for held-back rows holds: keys, values and a tokenizer', async () => {
+    const parts = async (more: Partial<TrainInput>) =>
+      (await planTraining({ ...options, validation: 0.3, ...more })).memory
+    const none = await parts({ samples: 0 })
+    expect([none.writing, none.text]).toEqual([0, 0])
+    const [one, four] = [await parts({ samples: 1 }), await parts({ samples: 4 })]
+    expect(one.text).toBeGreaterThan(0)
+    // Two layers of two heads of eight numbers, keys and values, in four bytes, for 96 new tokens at least.
+    expect(one.writing).toBeGreaterThan(2 * 2 * 2 * 8 * 4 * 96)
+    expect(four.writing).toBeGreaterThan(2 * one.writing)
+    expect((await parts({ samples: 0, bestBy: 'rouge-l' })).writing).toBeGreaterThan(four.writing)
+    expect(four.total - none.total).toBe(four.writing + four.text)
+  })
+
+  test('a run that encodes its rows itself tells more than the plan of one that finds them kept', async () => {
+    const data = await writeRows(join(folder, 'unread.jsonl'), tinyPairs(61))
+    const input = { ...options, data, output: join(folder, 'unread'), samples: 0, epochs: 1 }
+    const [first] = await ofTraining(input, 'plan')
+    const { memory } = await planTraining(input)
+    expect(first!.memory).toBeGreaterThan(memory.total + 40e6)
+    const [second] = await ofTraining({ ...input, force: true }, 'plan')
+    expect(second!.memory).toBe(memory.total)
+  })
+
   test('names the split with the most rows at a time that fits the device', async () => {
     const { splits, memory } = await planTraining(options)
     const all = splits.toSorted((a, b) => a.memory - b.memory)

@@ -40,3 +40,25 @@ test('validation rows that are like each other, and like no training row, are no
   expect(Object.values(found.rows)).toEqual([0, 0, 0, 0])
   expect(overlapOf(train, [], 'backward')).toMatchObject({ validation: 0, examples: [] })
 })
+
+test('conversations are compared as a whole and by their first pair', () => {
+  const talk = (id: string, ...exchanges: [string, string][]) => {
+    const pairs = exchanges.map(([instruction, response]) => ({ instruction, response }))
+    return { ...row(...exchanges[0]!), id, conversation: { exchanges: pairs } }
+  }
+  const thanks: [string, string] = ['Thank you!', 'You are welcome.']
+  const trained = [
+    talk('t', ['Name a river.', 'The Oder.'], thanks),
+    talk('u', ['Name a lake.', 'Como.'], ['And?', 'Garda.']),
+  ]
+  const validation = [
+    talk('a', ['Name a river.', 'The Oder.'], ['Where is it?', 'In Central Europe.']),
+    talk('b', ['Which lakes are there?', 'Many.'], thanks), // thanks alone repeat nothing
+    talk('c', ['Name a lake.', 'Como.'], ['And?', 'Garda.']),
+  ]
+  const found = overlapOf(trained, validation, 'forward')
+  expect(found.examples.map(({ kind, validation, train }) => [kind, validation, train])).toEqual([
+    ['both', 'a', 't'],
+    ['both', 'c', 'u'],
+  ])
+})

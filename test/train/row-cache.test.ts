@@ -68,6 +68,8 @@ test('other rows, options, validation rows or columns are not found', async () =
     { task: 'forward' },
     { ask: 'Which message does this answer?' },
     { form: 'plain' },
+    { turns: 'last' },
+    { skipEmpty: true },
     { validation: 0.3 },
     { columns: 'instruction=instruction,response=response' },
     { validationData: data },
