@@ -5,7 +5,7 @@ import { dirname, join, normalize, relative } from 'node:path'
 /** Folders of src/, lowest first: each may import what stands before it. */
 const sourceOrder = [
   'native',
-  ...['models', 'text', 'data'], // one level to a reader; text knows the model's description, data knows neither
+  ...['models', 'text', 'data', 'segment'], // one level to a reader; text knows the model's description, data knows neither
   ...['metrics', 'report'],
   'generate',
   'export',

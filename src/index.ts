@@ -32,6 +32,15 @@ export type {
   ReportValidation,
   TrainingReport,
 } from './report/training.js'
+export type { SegmentInput, SegmentOptions } from './segment/options.js'
+export {
+  type PreparedCorpus,
+  prepareCorpus,
+  type SegmentControl,
+  type SegmentStart,
+  segmentCorpus,
+} from './segment/run.js'
+export type { DroppedRow, Segment, SegmentSummary } from './segment/types.js'
 export type { SpelledToken } from './text/spell.js'
 export { makeTemplate, templateFromDescription } from './text/template.js'
 export { openTokenizer } from './text/tokenizer.js'

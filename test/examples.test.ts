@@ -50,6 +50,13 @@ const examples: Record<string, () => void> = {
     const said = run('conversations.mjs', join('examples', 'conversations.jsonl'), join(folder, 'turns'), model)
     expect(said).toMatch(/^\d+ rows with \d+ replies to learn[\s\S]* learns: [\s\S]*validation loss \d[\s\S]*adapter: /)
   },
+  'segment.mjs': () => {
+    const output = join(folder, 'segments.jsonl')
+    expect(run('segment.mjs', join('docs', '*.md'), output)).toMatch(
+      /^\d+ segments of \d+ documents in .*segments\.jsonl { en: \d+ }\nthe longest: ".*" of docs\/\w+\.md, \d+ characters$/m,
+    )
+    expect(run('segment.mjs', join('docs', '*.md'), output)).toMatch(/is finished already: \d+ segments/)
+  },
   'export.mjs': () => {
     const said = run('export.mjs', join(folder, 'watched'), join(folder, 'exports'))
     expect(said.match(/largest logit difference/g)).toHaveLength(2)

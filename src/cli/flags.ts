@@ -46,9 +46,11 @@ function collect(text: string, before: unknown): string[] {
 }
 
 /** Turns the text of a flag into what the schema judges: a number where it wants one, a list where it takes one. */
-function parserOf(schema: z.ZodType, value: string | undefined): (text: string) => unknown {
+function parserOf(schema: z.ZodType, value: string | undefined): (text: string, before: unknown) => unknown {
   const kinds = kindsOf(schema)
   if (value === undefined) return () => true
+  // Words one after the other, as a shell makes them of a pattern: a name may hold a comma.
+  if (value.endsWith('...>')) return (text, before) => [...(Array.isArray(before) ? before : []), text]
   if (kinds.has('array')) return (text) => (text === 'all-linear' ? text : text.split(',').map((part) => part.trim()))
   if (kinds.has('record')) return recordOf
   if (kinds.has('number')) return (text) => (text.trim() === '' || Number.isNaN(Number(text)) ? text : Number(text))

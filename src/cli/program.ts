@@ -30,6 +30,12 @@ const commands: CommandEntry[] = [
     load: async () => (await import('./preprocess.js')).addPreprocess,
   },
   {
+    name: 'segment',
+    group: 'Work:',
+    summary: 'cut pages and documents into texts to write instructions for',
+    load: async () => (await import('./segment.js')).addSegment,
+  },
+  {
     name: 'audit',
     group: 'Work:',
     summary: 'show what would be trained on: tokens, scored and cut',

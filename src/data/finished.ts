@@ -82,7 +82,8 @@ export function outputExists(path: string, more?: string): BtError {
   })
 }
 
-function shapingChanges(before: Shaping, now: Shaping): string[] {
+/** What differs between two shapings, as a person reads it. */
+export function shapingChanges(before: Shaping, now: Shaping): string[] {
   const text = (value: unknown) => JSON.stringify(value) ?? 'not set'
   const names = [...new Set([...Object.keys(before), ...Object.keys(now)])]
   return names

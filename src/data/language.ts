@@ -26,9 +26,7 @@ export async function languageFilter(wanted: readonly string[]): Promise<Languag
       remedy: 'Codes have two letters: en, de, zh.',
     })
   }
-  // Loading takes a quarter of a second: here, not at start-up.
-  const { default: eld } = await import('eld/small')
-  const known = Object.values(eld.info().Languages)
+  const { known, detect } = await languageDetector()
   const codeOfName = new Map(known.map((code) => [englishNames.of(code)?.toLowerCase(), code]))
   let detected = 0
 
@@ -37,9 +35,9 @@ export async function languageFilter(wanted: readonly string[]): Promise<Languag
   const judgeText = (text: string): LanguageVerdict => {
     const unknown = codes.find((code) => !known.includes(subtag(code)))
     if (unknown) throw cannotDetect(unknown, known)
-    const result = eld.detect(text)
-    if (!result.isReliable()) return 'unsure'
-    return codes.some((code) => subtag(code) === result.language) ? 'wanted' : 'other'
+    const language = detect(text)
+    if (language === undefined) return 'unsure'
+    return codes.some((code) => subtag(code) === language) ? 'wanted' : 'other'
   }
   return {
     judge({ row, lang }) {
@@ -51,6 +49,25 @@ export async function languageFilter(wanted: readonly string[]): Promise<Languag
     },
     get detected() {
       return detected
+    },
+  }
+}
+
+export interface LanguageDetector {
+  /** ISO 639-1 codes of the languages that can be told. */
+  known: string[]
+  /** Undefined for text too short or too mixed to tell. */
+  detect(text: string): string | undefined
+}
+
+/** Loading takes a quarter of a second: where it is needed, not at start-up. */
+export async function languageDetector(): Promise<LanguageDetector> {
+  const { default: eld } = await import('eld/small')
+  return {
+    known: Object.values(eld.info().Languages),
+    detect(text) {
+      const result = eld.detect(text)
+      return result.isReliable() ? result.language : undefined
     },
   }
 }

@@ -6,12 +6,12 @@ import { mix } from './hash.js'
 /** Words in a shingle. */
 const shingleWords = 5
 /** Hash functions, so entries of a signature: the similarity is known to about 0.03 at 0.85. */
-const signatureLength = 128
+export const signatureLength = 128
 /** A pair at the threshold comes to be compared with at least this probability. */
 const wantedRecall = 0.99
 
 /** One word of a language that parts words, one character of one that does not; case and marks are no difference. */
-const wordPattern = /[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Thai}]|[\p{L}\p{N}\p{M}]+/gu
+export const wordPattern = /[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Thai}]|[\p{L}\p{N}\p{M}]+/gu
 
 /** Rows a table has room for at first; it doubles. */
 const firstCapacity = 1024
@@ -113,7 +113,7 @@ export class NearDuplicates {
 }
 
 /** Undefined for a text without a word. */
-function signatureOf(text: string): Uint32Array | undefined {
+export function signatureOf(text: string): Uint32Array | undefined {
   const hashes = shingleHashes(text)
   return hashes.length === 0 ? undefined : minHash(hashes)
 }
@@ -146,7 +146,7 @@ export function shingleHashes(text: string): Uint32Array {
 }
 
 /** FNV-1a over UTF-16 units. */
-function hashWord(word: string): number {
+export function hashWord(word: string): number {
   let hash = 0x811c9dc5
   for (let index = 0; index < word.length; index++) hash = Math.imul(hash ^ word.charCodeAt(index), 0x01000193)
   return hash >>> 0

@@ -8,7 +8,11 @@ export class RowWriter {
   rows = 0
   private text = ''
 
-  constructor(private readonly file: FileHandle) {}
+  /** @param pack what becomes of each write: gzip, for instance, a member each */
+  constructor(
+    private readonly file: FileHandle,
+    private readonly pack: (text: string) => string | Uint8Array = (text) => text,
+  ) {}
 
   async write(row: object): Promise<void> {
     this.rows++
@@ -20,6 +24,6 @@ export class RowWriter {
   async end(): Promise<void> {
     const text = this.text
     this.text = ''
-    await this.file.appendFile(text)
+    if (text !== '') await this.file.appendFile(this.pack(text))
   }
 }

@@ -1,11 +1,11 @@
 // The outputs of an array job's shards put together: what one process would have written, row for row.
 import { openFile } from '../data/bytes.js'
 import { readLines } from '../data/lines.js'
+import { lockPath } from '../data/lock.js'
 import type { ParquetColumns } from '../data/parquet-write.js'
 import { BtError } from '../errors.js'
 import type { OnProgress } from '../progress.js'
 import { columnsOf } from './columns.js'
-import { lockPath } from './lock.js'
 import { afterStored, finishedRows, type Meta, type OutputOptions, readMeta, reserveOutput, rowKey } from './output.js'
 import { findShards, type Shard } from './shard.js'
 

@@ -4,11 +4,11 @@ import { mkdir, readFile, rm, stat, truncate } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
 import { type JsonlAppender, openJsonlAppender, writeJsonFromJsonl } from '../data/appender.js'
 import { Drops } from '../data/drops.js'
+import { lockPath } from '../data/lock.js'
 import { type ParquetColumns, writeParquetFromJsonl } from '../data/parquet-write.js'
 import { readRecords } from '../data/records.js'
 import { BtError, hasCode } from '../errors.js'
 import { sha256, writeFileAtomic } from '../files.js'
-import { lockPath } from './lock.js'
 import type { Shard } from './shard.js'
 
 /**

@@ -1,0 +1,62 @@
+// A web archive (WARC, and WET as Common Crawl makes it) to documents: pages and plain texts that were answered with 200.
+// The archive is unpacked before it comes here.
+import { basename } from 'node:path'
+import type { OpenedFile } from '../data/bytes.js'
+import type { Drops } from '../data/drops.js'
+import { BtError, messageOf } from '../errors.js'
+import { decodePage } from './charset.js'
+import { wholeBytes } from './documents.js'
+import type { CorpusDocument, DocumentKind } from './types.js'
+
+const kinds: Record<string, DocumentKind> = {
+  'text/html': 'html',
+  'application/xhtml+xml': 'html',
+  'text/plain': 'text',
+  'text/markdown': 'markdown',
+}
+
+/** Kinds of records that hold a document; requests, metadata and the rest are no documents. */
+const holders = new Set(['response', 'resource', 'conversion'])
+
+/**
+ * Documents of an archive, placed by the number of their record: "crawl.warc.gz:31".
+ * @throws {BtError} BT_DATA_FORMAT when the archive breaks off or is none
+ */
+export async function* warcDocuments(file: OpenedFile, drops: Drops): AsyncGenerator<CorpusDocument> {
+  const { WARCParser } = await import('warcio')
+  let number = 0
+  try {
+    for await (const record of WARCParser.iterRecords(file.bytes)) {
+      number++
+      if (!record.warcHeaders.statusline.startsWith('WARC/')) throw broken(file.name, number - 1, 'no record follows')
+      const place = `${file.name}:${number}`
+      if (!holders.has(record.warcType ?? '')) continue
+      const contentType = record.httpHeaders?.headers.get('content-type') ?? record.warcContentType ?? ''
+      const kind = kinds[contentType.split(';')[0]!.trim().toLowerCase()]
+      if (!kind) continue
+      const status = record.httpHeaders?.statusCode ?? 200
+      if (Number(status) !== 200) {
+        drops.add(`answered with ${status}`, place)
+        continue
+      }
+      const whole = await wholeBytes(record)
+      // What a record lacks of its length, its reader still waits for.
+      if ((record._reader as { limit?: number }).limit) throw broken(file.name, number - 1, 'it breaks off')
+      const read = 'fault' in whole ? whole : decodePage(whole.bytes, contentType)
+      if ('fault' in read) drops.addMalformed(place, `the page ${read.fault}`)
+      else
+        yield { place, kind, content: read.text, url: record.warcTargetURI ?? undefined, source: basename(file.name) }
+    }
+  } catch (error) {
+    if (error instanceof BtError) throw error
+    throw broken(file.name, number, messageOf(error))
+  }
+  if (number === 0) throw broken(file.name, 0, 'there is no record in it')
+}
+
+function broken(name: string, number: number, why: string): BtError {
+  const where = number === 0 ? '' : ` after record ${number}`
+  return new BtError('BT_DATA_FORMAT', `${name}: the archive cannot be read${where}: ${why}`, {
+    remedy: 'Fetch it again; what stands before that place is read.',
+  })
+}
