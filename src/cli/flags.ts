@@ -35,7 +35,8 @@ export function givenOptions<T extends object>(parsed: Record<string, unknown>, 
 
 /** The words of the table and the default, where there is one to show. */
 function descriptionOf(schema: z.ZodType): string {
-  const fallback = schema.def.type === 'default' ? (schema as z.ZodDefault).def.defaultValue : undefined
+  const { type, defaultValue } = schema.def as Partial<z.core.$ZodDefaultDef> & { type: string }
+  const fallback = ['default', 'prefault'].includes(type) ? defaultValue : undefined
   if (fallback === undefined || fallback === false) return schema.description ?? ''
   return `${schema.description ?? ''} (default: ${Array.isArray(fallback) ? fallback.join(',') : fallback})`
 }

@@ -140,7 +140,7 @@ export const trainFields = {
   ),
   targets: field(
     { group: 'LoRA:', value: '<names>', shapesResult: shapes },
-    targets.default(['q_proj', 'v_proj']).describe('projections that are adapted, separated by commas, or all-linear'),
+    targets.prefault('all-linear').describe('projections that are adapted, separated by commas, or all-linear'),
   ),
   dropout: field(
     { group: 'LoRA:', value: '<share>', shapesResult: shapes },

@@ -2,6 +2,7 @@ import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { parse } from 'yaml'
+import type { z } from 'zod'
 import { flagOf } from '../../src/cli/flags.js'
 import { packageRoot } from '../../src/paths.js'
 import { defaultAsk } from '../../src/text/template.js'
@@ -24,11 +25,11 @@ function documented() {
 test('the tables list every option in the order of the help, with its group, flag and default', () => {
   const defaults = trainSchema.parse({ model: 'm', data: 'd' }) as Record<string, unknown>
   const required = Object.entries(trainFields).filter(([, { schema }]) => !schema.safeParse(undefined).success)
-  const expected = Object.entries(trainFields).map(([name, { meta }]) => ({
+  const expected = Object.entries(trainFields).map(([name, { meta, schema }]) => ({
     group: meta.group.replace(/:$/, ''),
     name,
     flag: flagOf(name),
-    default: required.some(([other]) => other === name) ? 'required' : textOf(defaults[name]),
+    default: required.some(([other]) => other === name) ? 'required' : textOf(shortDefault(schema) ?? defaults[name]),
   }))
   expect(documented().map(asTyped)).toEqual(expected.map(asTyped))
 })
@@ -43,6 +44,11 @@ test('the config file shown is valid and names the schema where it lies', () => 
 test('the default ask is the one in the prompts shown', () => {
   expect(text.split(defaultAsk.backward)).toHaveLength(4)
 })
+
+/** The word that stands for a default, where it is not the default itself: all-linear. */
+function shortDefault(schema: z.ZodType): unknown {
+  return schema.def.type === 'prefault' ? (schema as z.ZodPrefault).def.defaultValue : undefined
+}
 
 function textOf(value: unknown): string {
   return value === undefined ? 'none' : String(value)

@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { readAdapter } from '../../src/models/adapter.js'
 import { listCheckpoints } from '../../src/train/checkpoint.js'
 import type { TrainEvent } from '../../src/train/events.js'
-import type { TrainInput } from '../../src/train/options.js'
+import { type TrainInput, targetModules } from '../../src/train/options.js'
 import { type TrainControl, train } from '../../src/train/run.js'
 import { tinyPairs, writeRows, writeTinyModel } from './tiny-model.js'
 
@@ -62,7 +62,7 @@ describe('a training run', () => {
     expect(steps.every(({ tokens, scoredTokens, gradNorm }) => tokens > scoredTokens && gradNorm > 0)).toBe(true)
 
     const adapter = await readAdapter(options.output)
-    expect(adapter).toMatchObject({ r: 16, alpha: 32, targets: ['q_proj', 'v_proj'], baseModel: model })
+    expect(adapter).toMatchObject({ r: 16, alpha: 32, targets: [...targetModules], baseModel: model })
     expect(adapter.tensors.some(({ name, data }) => name.endsWith('lora_B') && data.some((value) => value !== 0))).toBe(
       true,
     )
