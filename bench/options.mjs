@@ -5,7 +5,7 @@ import { packageRoot } from '../dist/paths.js'
 import { contestants } from './contestants.mjs'
 import { kinds } from './plan.mjs'
 
-export const usage = `npm run bench -- train|start|generate|export|plan|tensorboard [options]
+export const usage = `npm run bench -- train|start|generate|weights|export|plan|tensorboard [options]
 
   --data FILE              rows; examples/seed.jsonl
   --model NAME             smollm2-135m, or tinyllama-shape (random weights; train alone)
@@ -41,6 +41,8 @@ plan
   --batch-rows LIST        rows at a time, of 16 a step; 1,4,16
   --steps N                of each run; 4
   --kinds LIST             of ${Object.keys(kinds).join(',')}; all
+
+weights: log-likelihood of --data under each way of holding weights, with --adapter and --max-tokens
 
 tensorboard: a check that tensorboard reads what --tensorboard writes; it takes --data, --model, --threads and --json
 `
@@ -86,6 +88,7 @@ const takes = {
   generate: [...always, 'max-tokens', 'adapter', 'rows', 'max-new-tokens', 'batch-sizes', 'new-tokens', 'contestants'],
   export: [...always, 'max-tokens', 'adapter', 'rows', 'max-new-tokens', 'types'],
   plan: [...always, 'max-tokens', 'batch-rows', 'steps', 'kinds'],
+  weights: ['data', 'threads', 'json', 'write-docs', 'max-tokens', 'adapter'],
   tensorboard: ['data', 'model', 'threads', 'json'],
 }
 

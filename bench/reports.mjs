@@ -232,6 +232,20 @@ function tensorboardReport({ curves, points, failures, command }) {
   ])
 }
 
+function weightsReport(result) {
+  const rows = result.kinds.map(({ title, nats, apart, mostApart }) => [
+    title,
+    rounded(nats, 4),
+    rounded(apart, 4),
+    rounded(mostApart, 2),
+  ])
+  return report('weights', [
+    `SmolLM2-135M${result.adapter ? ' with its adapter' : ''}, ${result.rows} pairs, ${rounded(result.tokens)} scored tokens. ${machineLine(result.machine)}.`,
+    table(['weights', 'nats a token', 'median difference of a token to FP32', 'largest'], rows),
+    ...ending(result),
+  ])
+}
+
 export const reports = {
   export: exportReport,
   train: trainReport,
@@ -240,4 +254,5 @@ export const reports = {
   generate: generateReport,
   plan: planReport,
   tensorboard: tensorboardReport,
+  weights: weightsReport,
 }

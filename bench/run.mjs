@@ -11,6 +11,7 @@ import { benchScaling } from './scaling.mjs'
 import { benchStart } from './start.mjs'
 import { benchTensorboard } from './tensorboard.mjs'
 import { benchTrain } from './train.mjs'
+import { benchWeights } from './weights.mjs'
 
 const benches = {
   train: benchTrain,
@@ -20,6 +21,7 @@ const benches = {
   export: benchExport,
   plan: benchPlan,
   tensorboard: benchTensorboard,
+  weights: benchWeights,
 }
 
 function options() {

@@ -152,7 +152,7 @@ export const generateFields = {
   ),
   guardRetries: field(
     { group: choosing, value: '<n>', shapesResult: true },
-    z.int().min(0).max(100).default(5).describe('attempts after the first; a fault that is left is marked in the row'),
+    z.int().min(0).max(100).default(8).describe('attempts after the first; a fault that is left is marked in the row'),
   ),
   batchSize: field({ group: machine, value: '<rows>' }, count.default(16).describe('rows that are written at once')),
   precision: field(

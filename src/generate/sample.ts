@@ -7,6 +7,7 @@ import type { PromptTemplate } from '../text/types.js'
 import { patience, ReadAhead } from './read-ahead.js'
 import { bestOf, type Ranking, scoreCandidates } from './rerank.js'
 import { type Candidate, candidateOf, emptyRow, type RowMaking, rowOf } from './row.js'
+import { attemptTemperature } from './sampling.js'
 import type { GeneratedRow, TextRow } from './types.js'
 
 export interface SampleContext extends RowMaking {
@@ -169,7 +170,8 @@ class Desk {
       if (this.running.has(id)) this.waiting.push(one)
       else {
         this.running.set(id, one)
-        const warmer = one.attempt > 0 && retryTemperature !== undefined ? { temperature: retryTemperature } : {}
+        const highest = one.attempt > 0 ? retryTemperature : undefined
+        const warmer = highest === undefined ? {} : { temperature: attemptTemperature(highest, one.attempt) }
         prompts.push({ id, tokens: one.job.prompt, maxNewTokens, ...warmer })
       }
     }

@@ -116,7 +116,11 @@ describe('the guard', () => {
         return sampler.prompts.filter(({ tokens }) => decode(tokens) === reply)
       }),
     )
-    expect(runs[0]!.map(({ temperature }) => temperature)).toEqual([undefined, 0.6, 0.6])
+    expect(runs[0]!.map(({ temperature }) => temperature)).toEqual([
+      undefined,
+      expect.closeTo(0.2),
+      expect.closeTo(0.4),
+    ])
     expect(runs[1]!.map(({ id }) => id)).toEqual(runs[0]!.map(({ id }) => id))
   })
 })
