@@ -38,11 +38,11 @@ test('what gives the old defaults is accepted, and no longer the default', async
   const defaults = trainSchema.parse({ model: 'm', data: 'd', output: 'o' }) as Record<string, unknown>
   const last = rows.map((row) => row.split('|').at(-2)!.trim()).filter((cell) => /^`--[\w-]+ [^`]+`$/.test(cell))
   expect(last.length).toBeGreaterThan(4)
-  for (const [, flag, value] of last.join(' ').matchAll(/(--[\w-]+) ([\w.-]+)/g)) {
+  for (const [, flag, value] of last.join(' ').matchAll(/(--[\w-]+) ([\w.,-]+)/g)) {
     expect(train.options.map((option) => option.long)).toContain(flag)
     const option = Object.keys(trainFields).find((name) => flagOf(name) === flag)!
     expect(String(defaults[option]), flag).not.toBe(value)
-    const parsed = Number.isNaN(Number(value)) ? value : Number(value)
+    const parsed = value!.includes(',') ? value!.split(',') : Number.isNaN(Number(value)) ? value : Number(value)
     expect(trainSchema.safeParse({ model: 'm', data: 'd', output: 'o', [option]: parsed }).success, flag).toBe(true)
   }
 })

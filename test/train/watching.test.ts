@@ -53,8 +53,18 @@ async function linesOf(output: string, file: string): Promise<Record<string, unk
 }
 
 describe('spikes', () => {
+  // With few weights the poison row stays a surprise in every epoch.
+  const narrow: TrainInput['targets'] = ['q_proj', 'v_proj']
   const poison = { instruction: '\u00ff\u00fe\u00fd'.repeat(60), response: 'tea is good. 4' }
-  const poisoned = { batchSize: 4, gradAccumSteps: 1, epochs: 3, validation: 0, saveEvery: 10, logEvery: 7 }
+  const poisoned = {
+    batchSize: 4,
+    gradAccumSteps: 1,
+    epochs: 3,
+    validation: 0,
+    saveEvery: 10,
+    logEvery: 7,
+    targets: narrow,
+  }
 
   test('a poison row is flagged in each epoch with the ids of its step, counted, and after a kill flagged again', async () => {
     const file = await writeRows(join(folder, 'poison.jsonl'), [...tinyPairs(80), poison])
