@@ -170,8 +170,8 @@ class Desk {
       if (this.running.has(id)) this.waiting.push(one)
       else {
         this.running.set(id, one)
-        const highest = one.attempt > 0 ? retryTemperature : undefined
-        const warmer = highest === undefined ? {} : { temperature: attemptTemperature(highest, one.attempt) }
+        const usual = one.attempt > 0 ? retryTemperature : undefined
+        const warmer = usual === undefined ? {} : { temperature: attemptTemperature(usual, one.attempt) }
         prompts.push({ id, tokens: one.job.prompt, maxNewTokens, ...warmer })
       }
     }

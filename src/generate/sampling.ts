@@ -4,7 +4,7 @@ import { BtError } from '../errors.js'
 import type { PromptTemplate, Tokenizer } from '../text/types.js'
 import type { GenerateOptions } from './options.js'
 
-/** Highest temperature at which the guard writes again what was written greedily, unless another is given. */
+/** Temperature towards which the guard warms up where it writes again what was written greedily, unless another is given. */
 const usualTemperature = 0.7
 
 export function isGreedy({ greedy, temperature }: Pick<GenerateOptions, 'greedy' | 'temperature'>): boolean {
@@ -16,12 +16,12 @@ export function retryTemperature(options: GenerateOptions): number | undefined {
   return isGreedy(options) ? options.temperature || usualTemperature : undefined
 }
 
-/** Attempts over which the guard warms up to its temperature: the first of them stay near the greedy text. */
+/** Attempts after which the guard has warmed up to its temperature: the first of them stay near the greedy text. */
 const warmUp = 3
 
-/** @param attempt from 1: the first after the greedy one */
-export function attemptTemperature(highest: number, attempt: number): number {
-  return highest * Math.min(1, attempt / warmUp)
+/** The last attempts go on to 1, the model's own distribution. @param attempt from 1: the first after the greedy one */
+export function attemptTemperature(usual: number, attempt: number): number {
+  return Math.min(Math.max(usual, 1), (usual * attempt) / warmUp)
 }
 
 /** @throws {BtError} BT_USAGE for a token that the model has not */
