@@ -1,6 +1,7 @@
 // Scoring from options to rows: how likely a model takes given texts to be. Goes on where it was, as generation does.
 import type { Sampler } from '../../binding.js'
 import { checkFile } from '../data/bytes.js'
+import { type Lineage, lineageColumns } from '../data/lineage.js'
 import type { ParquetColumns } from '../data/parquet-write.js'
 import type { DropCount } from '../data/types.js'
 import { BtError } from '../errors.js'
@@ -18,7 +19,7 @@ import { type ScoreInput, type ScoreOptions, scoreSchema } from './score-options
 import { type Encode, makeEncode, readScorable, type ScorableRow, type ScorableTokens } from './score-rows.js'
 
 /** One scored row, as it stands in the output. */
-export interface ScoredRow {
+export interface ScoredRow extends Lineage {
   id: string
   /** Of a pair. */
   instruction?: string
@@ -226,7 +227,7 @@ async function scoreGroup(
 }
 
 function scoredRow(
-  { id, texts, source }: ScorableRow,
+  { id, texts, source, lineage }: ScorableRow,
   encoded: ScorableTokens | null,
   logProbs: Float32Array | undefined,
   { tokenLogProbs }: ScoreOptions,
@@ -242,6 +243,7 @@ function scoredRow(
     perplexity: rounded(sum === null ? null : perplexityOf(sum, tokens)),
     cut: encoded?.cut ?? 0,
     ...(source === undefined ? {} : { source }),
+    ...lineage,
     ...(tokenLogProbs ? { tokenLogProbs: Array.from(logProbs ?? [], (value) => rounded(value)!) } : {}),
   }
 }
@@ -288,6 +290,7 @@ function columnsOf({ template, tokenLogProbs }: ScoreOptions): ParquetColumns {
     perplexity: 'DOUBLE',
     cut: 'INTEGER',
     source: 'VARCHAR',
+    ...lineageColumns,
     ...(tokenLogProbs ? { tokenLogProbs: 'DOUBLE[]' } : {}),
   }
 }
