@@ -1,4 +1,16 @@
 // The public API: what the command line does, as functions. Types here need nothing but this package's own.
+export type { CurateInput, CurateOptions, ScorerInput, ScorerOptions } from './curate/options.js'
+export { type CurateControl, curate } from './curate/run.js'
+export { openScorer, type Scorer } from './curate/scorer.js'
+export type {
+  CandidatePair,
+  CurateStart,
+  CurateSummary,
+  PairScores,
+  ScoredPair,
+  ScoreHistogram,
+  ScoreName,
+} from './curate/types.js'
 export { type PreprocessOptions, type PreprocessReport, preprocess } from './data/preprocess.js'
 export type { DataRow, DropCount } from './data/types.js'
 export { BtError, type BtErrorOptions } from './errors.js'
@@ -25,6 +37,7 @@ export type { OnProgress, Progress } from './progress.js'
 export type { Audit, AuditRow, AuditRowSize, AuditToken, Overlap, Spread, TokenKind } from './report/audit.js'
 export { auditPage } from './report/audit-page.js'
 export { type AuditTextOptions, auditText } from './report/audit-text.js'
+export { type Histogram, histogramOf, histogramText } from './report/histogram.js'
 export type {
   Fact,
   ReportSample,

@@ -84,6 +84,12 @@ const commands: CommandEntry[] = [
     load: async () => (await import('./score.js')).addScore,
   },
   {
+    name: 'curate',
+    group: 'Work:',
+    summary: 'score pairs and keep the good ones',
+    load: async () => (await import('./curate.js')).addCurate,
+  },
+  {
     name: 'export',
     group: 'Work:',
     summary: 'merge an adapter into its model, for transformers or llama.cpp',

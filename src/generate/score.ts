@@ -11,6 +11,7 @@ import type { OnProgress } from '../progress.js'
 import { makeTemplate } from '../text/template.js'
 import type { PromptTemplate } from '../text/types.js'
 import { packageVersion } from '../version.js'
+import { type Group, groupStart, groupsOf } from './groups.js'
 import { type Loaded, type Located, loadModel, locateModel } from './load.js'
 import type { Machine, Precision } from './machine.js'
 import { afterStored, type Fingerprint, finishedRows, type OutputOptions, reserveOutput, rowKey } from './output.js'
@@ -82,10 +83,7 @@ export interface ScoreControl {
   onWarning?: (text: string) => void
 }
 
-/**
- * Rows that are packed apart from all others, by their place in the input: a resumed run makes the batches that an
- * uninterrupted one makes, and so the same bits.
- */
+/** Rows that are packed apart from all others. */
 const groupRows = 64
 
 /**
@@ -125,10 +123,10 @@ export async function* score(input: ScoreInput, control: ScoreControl = {}): Asy
       names: options,
       onStored: (row, stored) => {
         add(summary, stored as unknown as ScoredRow)
-        if (row.index >= groupStart(resumed.done)) resumed.waiting.push(row)
+        if (row.index >= groupStart(resumed.done, groupRows)) resumed.waiting.push(row)
       },
     })
-    for await (const group of groupsOf(rows, resumed)) {
+    for await (const group of groupsOf(rows, resumed, groupRows)) {
       if (control.signal?.aborted || control.abort?.aborted) break
       for (const row of await scoreGroup(group, encode, loaded, options)) {
         await output?.append(row)
@@ -167,16 +165,6 @@ async function templateOf(options: ScoreOptions, located: Located): Promise<Prom
   )
 }
 
-interface Group {
-  rows: ScorableRow[]
-  /** Of these the first so many are in the output already. */
-  done: number
-}
-
-function groupStart(index: number): number {
-  return index - (index % groupRows)
-}
-
 interface Scorer extends Loaded {
   sampler: Sampler
 }
@@ -196,25 +184,8 @@ async function loadScorer(options: ScoreOptions, located: Located): Promise<Scor
   }
 }
 
-/** Rows in the groups that their places make, the first of them filled up with what was scored before. */
-async function* groupsOf(
-  rows: AsyncIterable<ScorableRow>,
-  resumed: { done: number; waiting: ScorableRow[] },
-): AsyncGenerator<Group> {
-  let group: Group | undefined
-  for await (const row of rows) {
-    group ??= { rows: resumed.waiting, done: resumed.waiting.length }
-    group.rows.push(row)
-    if ((row.index + 1) % groupRows !== 0) continue
-    yield group
-    group = undefined
-    resumed.waiting = []
-  }
-  if (group) yield group
-}
-
 async function scoreGroup(
-  { rows, done }: Group,
+  { rows, done }: Group<ScorableRow>,
   encode: Encode,
   { sampler }: Scorer,
   options: ScoreOptions,
