@@ -27,9 +27,20 @@ export type { ScoreInput, ScoreOptions } from './generate/score-options.js'
 export type { Shard } from './generate/shard.js'
 export type { FinishReason, GeneratedRow, GenerateSummary, WritingOutcome, WrittenCandidate } from './generate/types.js'
 export { evaluate, evaluateAsync } from './metrics/evaluate.js'
+export type { Matched, System, SystemRow, Unmatched } from './metrics/match.js'
 export type { PaceControl } from './metrics/paced.js'
 export { type EvaluationInput, type ReadEvaluationOptions, readEvaluation } from './metrics/predictions.js'
-export type { EvaluateOptions, Evaluation, EvaluationRow } from './metrics/types.js'
+export { evaluateSystems } from './metrics/systems.js'
+export type {
+  Difference,
+  EvaluateOptions,
+  EvaluateSystemsOptions,
+  Evaluation,
+  EvaluationRow,
+  SystemDifferences,
+  SystemEvaluation,
+  SystemsEvaluation,
+} from './metrics/types.js'
 export { type OpenModelOptions, openModel } from './models/open.js'
 export type { ModelSource, TokenizerSource } from './models/types.js'
 export { coreInfo, type OpenRuntime, openRuntime, type RuntimeOptions } from './native/runtime.js'
