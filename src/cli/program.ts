@@ -84,6 +84,12 @@ const commands: CommandEntry[] = [
     load: async () => (await import('./score.js')).addScore,
   },
   {
+    name: 'trace',
+    group: 'Work:',
+    summary: 'tell where a row came from, what wrote it, and why it was kept',
+    load: async () => (await import('./trace.js')).addTrace,
+  },
+  {
     name: 'export',
     group: 'Work:',
     summary: 'merge an adapter into its model, for transformers or llama.cpp',
