@@ -13,6 +13,17 @@ export type {
 } from './curate/types.js'
 export { type PreprocessOptions, type PreprocessReport, preprocess } from './data/preprocess.js'
 export type { DataRow, DropCount } from './data/types.js'
+export { buildLineage, type LineageInputs, type LineageSummary, type Origin } from './dataset/lineage.js'
+export { lineageInputsOf } from './dataset/run-files.js'
+export {
+  type Excerpt,
+  type LineageIteration,
+  type LineageRow,
+  type Trace,
+  type TraceOptions,
+  trace,
+} from './dataset/trace.js'
+export { renderTrace, type TraceTextOptions } from './dataset/trace-text.js'
 export { BtError, type BtErrorOptions } from './errors.js'
 export type { ExportInput, ExportOptions } from './export/options.js'
 export { type ExportControl, exportModel } from './export/run.js'

@@ -88,6 +88,10 @@ const commands: CommandEntry[] = [
     group: 'Work:',
     summary: 'score pairs and keep the good ones',
     load: async () => (await import('./curate.js')).addCurate,
+    name: 'trace',
+    group: 'Work:',
+    summary: 'tell where a row came from, what wrote it, and why it was kept',
+    load: async () => (await import('./trace.js')).addTrace,
   },
   {
     name: 'export',
