@@ -1,7 +1,10 @@
 // The public API: what the command line does, as functions. Types here need nothing but this package's own.
+export type { Calibration, ScoreSeparation } from './curate/calibration.js'
 export type { CurateInput, CurateOptions, ScorerInput, ScorerOptions } from './curate/options.js'
 export { type CurateControl, curate } from './curate/run.js'
+export type { PlantedKind } from './curate/plant.js'
 export { openScorer, type Scorer } from './curate/scorer.js'
+export type { Separation } from './curate/separation.js'
 export type {
   CandidatePair,
   CurateStart,

@@ -60,6 +60,9 @@ export const scorerSchema = objectOf(scorerFields)
 export type ScorerInput = z.input<typeof scorerSchema>
 export type ScorerOptions = z.output<typeof scorerSchema>
 
+/** Good pairs of a calibration that does not say how many. */
+export const defaultCalibration = 200
+
 const scoreName = z.enum(scoreNames)
 
 const { batchTokens, precision, device, threads, ...scoreFields } = scorerFields
@@ -93,6 +96,23 @@ export const curateFields = {
   ),
   force: field({ group: rows }, z.boolean().default(false).describe('score again what is scored')),
   ...scoringFields,
+  calibrate: field(
+    { group: scoring, value: '[n]' },
+    z
+      .union([z.literal(true), z.int().min(10)])
+      .optional()
+      .describe(
+        'measure the scores on bad pairs that are planted beside so many good ones (200 if not said), and add the score fit',
+      ),
+  ),
+  reference: field(
+    { group: scoring, value: '<file>' },
+    z
+      .string()
+      .min(1)
+      .optional()
+      .describe('pairs that are known to be good, for --calibrate; the input itself if not given'),
+  ),
   min: field(
     { group: choosing, value: '<map>' },
     z

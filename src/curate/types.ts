@@ -2,6 +2,7 @@
 import type { DropCount } from '../data/types.js'
 import type { Precision } from '../generate/machine.js'
 import type { Histogram } from '../report/histogram.js'
+import type { Calibration } from './calibration.js'
 
 /** A pair to be judged. */
 export interface CandidatePair {
@@ -89,6 +90,10 @@ export interface CurateSummary {
   histograms: ScoreHistogram[]
   /** Scores that the rules name. */
   chosenBy: ScoreName[]
+  /** What the scores are worth on planted pairs, where that was asked for. */
+  calibration?: Calibration
+  /** Planted pairs scored by this call. */
+  plantedWritten: number
   /** Of the scoring by this call. */
   seconds: number
   interrupted: boolean
@@ -108,5 +113,8 @@ export interface CurateStart {
   adapter?: string
   template: string
   backward?: string
+  /** "scoring", or "scoring planted pairs". */
+  work: string
+  /** Rows of that which are there already. */
   rowsDone: number
 }
