@@ -11,4 +11,5 @@ export interface Progress {
   unit: 'bytes' | 'rows' | 'steps' | 'tokens' | 'files'
 }
 
+/** Called now and then while something long runs. */
 export type OnProgress = (progress: Progress) => void

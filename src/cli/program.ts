@@ -88,6 +88,8 @@ const commands: CommandEntry[] = [
     group: 'Work:',
     summary: 'score pairs and keep the good ones',
     load: async () => (await import('./curate.js')).addCurate,
+  },
+  {
     name: 'trace',
     group: 'Work:',
     summary: 'tell where a row came from, what wrote it, and why it was kept',

@@ -42,6 +42,7 @@ export interface ScoredRow extends Lineage {
   tokenLogProbs?: number[]
 }
 
+/** What a run came to. */
 export interface ScoreSummary {
   /** Rows in the output, those of earlier sittings included. */
   rows: number
@@ -61,6 +62,7 @@ export interface ScoreSummary {
   output?: string
 }
 
+/** What is known before the first row is scored. */
 export interface ScoreStart {
   device: Machine['device']
   precision: Precision
@@ -73,13 +75,16 @@ export interface ScoreStart {
   rowsDone: number
 }
 
+/** How to watch a run and end it. */
 export interface ScoreControl {
   /** Stop after the batch under way; the rows so far stay. */
   signal?: AbortSignal
   /** Stop at once with BT_ABORTED; the rows so far stay. */
   abort?: AbortSignal
   onProgress?: OnProgress
+  /** Once, when model and rows are known. */
   onStart?: (start: ScoreStart) => void
+  /** Once each, with a count where there are many. */
   onWarning?: (text: string) => void
 }
 

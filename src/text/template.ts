@@ -29,6 +29,7 @@ interface TracedPrompt extends EncodedPrompt {
 /** What a template needs of a model's tokenizer source. */
 export type TemplateSource = Pick<TokenizerSource, 'chatTemplate' | 'bosToken' | 'eosToken' | 'addBos'>
 
+/** How the prompt asks for the target. */
 export interface TemplateOptions {
   /** The words that ask for the target; '' for none. */
   ask?: string

@@ -1,5 +1,6 @@
 // Tokenizer and prompt template as the rest of the package sees them.
 
+/** backward: the instruction is written for a response; forward: the reverse. */
 export type Task = 'backward' | 'forward'
 
 /**
@@ -91,6 +92,7 @@ export interface ConversationRow extends TracedRow {
   turns: number[]
 }
 
+/** The rows that a conversation gives. */
 export interface EncodedConversation {
   rows: ConversationRow[]
   /** Exchanges, from 1, that are not learned: target and template alone do not fit. */
@@ -146,6 +148,7 @@ export interface PromptTemplate {
   describe(conversations?: boolean): TemplateDescription
 }
 
+/** A template in words: it lies beside each adapter. */
 export interface TemplateDescription {
   task: Task
   form: 'chat' | 'plain'

@@ -29,6 +29,7 @@ export interface RunTexts {
   rows: RowSet
 }
 
+/** How to watch reading and downloads, and end them. */
 export interface PrepareControl {
   onProgress?: OnProgress
   signal?: AbortSignal
