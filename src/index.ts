@@ -110,6 +110,20 @@ export { type OpenModelOptions, openModel } from './models/open.js'
 export type { ModelSource, TokenizerSource } from './models/types.js'
 export type { LoadOptions } from './native/load.js'
 export { coreInfo, type OpenRuntime, openRuntime, type RuntimeOptions } from './native/runtime.js'
+export type { ExecuteControl, PlannedStage, StageEvent } from './pipeline/execute.js'
+export type { Forecast } from './pipeline/forecast.js'
+export type { RecipeInput } from './pipeline/recipe.js'
+export {
+  planRun,
+  type RunControl,
+  type RunEvent,
+  type RunInput,
+  type RunPlan,
+  type RunSummary,
+  run,
+} from './pipeline/run.js'
+export type { StageKind, StageResult } from './pipeline/stage.js'
+export type { FileStamp, StageRecord } from './pipeline/state.js'
 export type { OnProgress, Progress } from './progress.js'
 export type {
   Audit,

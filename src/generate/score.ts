@@ -162,7 +162,10 @@ export async function* score(input: ScoreInput, control: ScoreControl = {}): Asy
 async function templateOf(options: ScoreOptions, located: Located): Promise<PromptTemplate | undefined> {
   if (options.template === 'raw') return undefined
   if (options.template === undefined || options.template === located.template.task) return located.template
-  if (!located.adapter) return makeTemplate(options.template, located.tokenizer, located.source.tokenizer)
+  if (!located.adapter) {
+    const template = await makeTemplate(options.template, located.tokenizer, located.source.tokenizer)
+    return template.withSystem(options.system ?? '')
+  }
   throw new BtError(
     'BT_USAGE',
     `--template ${options.template}: ${located.adapter.folder} was trained for the ${located.template.task} task`,
@@ -273,16 +276,18 @@ function columnsOf({ template, tokenLogProbs }: ScoreOptions): ParquetColumns {
 
 function fingerprintOf(
   options: ScoreOptions,
-  { source, adapter }: Located,
+  { source, adapter, system }: Located,
   template: PromptTemplate | undefined,
   precision: Precision | undefined,
 ): Fingerprint {
+  const told = template?.task === 'forward' ? (system ?? options.system) : undefined
   const { columns = null, column = null, tokenLogProbs, maxTokens, batchTokens } = options
   return {
     scores: 'log-likelihood',
     model: source.hash.slice(0, 16),
     adapter: adapter?.hash.slice(0, 16) ?? 'none',
     template: template?.hash ?? 'raw',
+    ...(told ? { system: told } : {}),
     ...{ columns, column, tokenLogProbs, maxTokens, batchTokens, precision },
   }
 }

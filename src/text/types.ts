@@ -138,6 +138,11 @@ export interface PromptTemplate {
    * @throws {BtError} BT_ROW_TOO_LONG when the template and 16 tokens of context do not fit, BT_ROW_EMPTY for no context
    */
   encodePrompt(context: string, maxTokens: number): Promise<EncodedPrompt>
+  /**
+   * The same template with a system text in every prompt of the forward task, where a conversation of one's own gives none:
+   * the tokens that such a text stands in in training. Of the backward task, and for an empty text, itself.
+   */
+  withSystem(system: string): Promise<PromptTemplate>
   /** The same with nothing in the context's place: what a text's probability without a context is taken after. */
   blankPrompt(): Promise<Int32Array>
   /**
@@ -163,4 +168,6 @@ export interface TemplateDescription {
     /** Two exchanges laid out, with {context} and {target} in both. */
     text: string
   }
+  /** System texts of the rows that an adapter was trained on, most frequent first; none where there are more than a few. */
+  systems?: { text: string; rows: number }[]
 }
