@@ -5,6 +5,7 @@ import { basename, dirname, isAbsolute, resolve } from 'node:path'
 import { type Document, isMap, isNode, LineCounter, parseDocument } from 'yaml'
 import { z } from 'zod'
 import { curateSchema } from '../curate/options.js'
+import { datasetSchema } from '../dataset/options.js'
 import { BtError, hasCode } from '../errors.js'
 import { nearest, wordsOf } from '../fields.js'
 import { generateSchema } from '../generate/options.js'
@@ -87,6 +88,11 @@ export const recipeSchema = z.strictObject({
     .boolean()
     .default(true)
     .describe('whether the models are compared by the log-likelihood of held-out responses'),
+  dataset: datasetSchema
+    .omit({ input: true, run: true, lineage: true, output: true, force: true })
+    .partial()
+    .default({})
+    .describe('options of dataset'),
 })
 
 export type RecipeInput = z.input<typeof recipeSchema>

@@ -5,6 +5,7 @@ import { augmentStage } from './stages/augment.js'
 import { checkStage } from './stages/check.js'
 import { corpusStage } from './stages/corpus.js'
 import { curateStage } from './stages/curate.js'
+import { datasetStage } from './stages/dataset.js'
 import { evaluateStage } from './stages/evaluate.js'
 import { lineageStage } from './stages/lineage.js'
 import { controlMixStage, mixStage, seedMixStage } from './stages/mix.js'
@@ -24,6 +25,7 @@ export function stagesOf(recipe: Recipe): Stage[] {
     ...(recipe.seed.heldOut === 0 ? [] : [checkStage(recipe)]),
     ...(recipe.iterations === 0 ? [] : forwardStages(recipe)),
     lineageStage(recipe),
+    datasetStage(recipe),
   ]
 }
 

@@ -39,16 +39,17 @@ describe('a recipe', () => {
       'control',
       'evaluate',
       'lineage',
+      'dataset',
     ])
   })
 
   it('has the stages that its options ask for', () => {
     const base = { model: 'smollm2-135m', seed: { data: 'a.jsonl' }, corpus: { input: 'b.jsonl' } }
     const names = (more: object) => stagesOf(resolveRecipe({ ...base, ...more })).map(({ name }) => name)
-    expect(names({ iterations: 0 })).toEqual(['seed', 'corpus', 'backward', 'augment', 'check', 'lineage'])
+    expect(names({ iterations: 0 })).toEqual(['seed', 'corpus', 'backward', 'augment', 'check', 'lineage', 'dataset'])
     expect(names({ iterations: 1, control: false, seed: { data: 'a', heldOut: 0 } })).toEqual([
       ...['seed', 'corpus', 'backward', 'augment', 'mix-0', 'm0'],
-      ...['curate-1', 'mix-1', 'm1', 'lineage'],
+      ...['curate-1', 'mix-1', 'm1', 'lineage', 'dataset'],
     ])
   })
 
