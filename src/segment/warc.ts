@@ -29,6 +29,8 @@ export async function* warcDocuments(file: OpenedFile, drops: Drops): AsyncGener
     for await (const record of WARCParser.iterRecords(file.bytes)) {
       number++
       if (!record.warcHeaders.statusline.startsWith('WARC/')) throw broken(file.name, number - 1, 'no record follows')
+      // Of half a byte, or of what is no number, the library would wait for the end as well.
+      if (!Number.isInteger(limitOf(record._reader))) throw broken(file.name, number - 1, 'a length is not a number')
       const place = `${file.name}:${number}`
       const skip = () => skipRecord(record._reader, () => broken(file.name, number - 1, 'it breaks off'))
       if (!holders.has(record.warcType ?? '')) {
@@ -72,7 +74,12 @@ async function skipRecord(
 }
 
 function lacks(reader: object): boolean {
-  return ((reader as { limit?: number }).limit ?? 0) > 0
+  return limitOf(reader) > 0
+}
+
+/** Bytes of the record that were not read yet. */
+function limitOf(reader: object): number {
+  return (reader as { limit?: number }).limit ?? 0
 }
 
 function broken(name: string, number: number, why: string): BtError {

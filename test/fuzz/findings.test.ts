@@ -143,6 +143,15 @@ test('a line that is nested thousands deep is counted, and the others are read',
   expect(drops.malformed).toMatchObject([{ place: `${path}:2`, why: expect.stringContaining('levels deep') }])
 })
 
+test.each(['1.5', 'x', '1e999'])('an archive with a record of length %s ends', async (length) => {
+  const path = await fileWith(
+    'crawl.warc',
+    `WARC/1.0\r\nWARC-Type: warcinfo\r\nContent-Length: ${length}\r\n\r\nabc\r\n\r\n`,
+  )
+  const read = all(readDocuments(path, { drops: new Drops({ strict: false }), format: 'auto' }))
+  await expect(read).rejects.toMatchObject({ code: 'BT_DATA_FORMAT', message: expect.stringContaining('length') })
+})
+
 test.each(['metadata', 'response', 'request'])(
   'an archive that is cut off in a record of type %s ends',
   async (type) => {
