@@ -8,7 +8,7 @@ export const lineageFile = 'lineage.parquet'
 export const reportFile = 'report.html'
 /** What the backward model writes for held-out responses, scored. */
 export const instructionsFile = 'check/evaluation.json'
-export const comparisonFile = 'evaluate/compare.json'
+export const comparisonFile = 'evaluation/comparison.json'
 
 /** Name of the model of an iteration: 0 is trained on the seed alone. */
 export function modelName(iteration: number): string {
