@@ -11,6 +11,7 @@ const sourceOrder = [
   'export',
   'train',
   'curate',
+  'dataset',
   'pipeline',
   'cli',
 ].map((folder) => [folder])

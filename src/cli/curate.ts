@@ -1,7 +1,7 @@
 // `bt-native curate`: flags in, the kept rows and all scored rows to files, histograms on stdout, progress on stderr.
 import { type Command, Option } from 'commander'
-import { type CurateInput, curateFields, curateSchema } from '../curate/options.js'
 import type { Calibration } from '../curate/calibration.js'
+import { type CurateInput, curateFields, curateSchema } from '../curate/options.js'
 import { plantedKinds } from '../curate/plant.js'
 import type { CurateStart, CurateSummary } from '../curate/types.js'
 import { resolveOptions } from '../fields.js'

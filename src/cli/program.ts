@@ -24,6 +24,12 @@ const commands: CommandEntry[] = [
     load: async () => (await import('./doctor.js')).addDoctor,
   },
   {
+    name: 'run',
+    group: 'The loop:',
+    summary: 'run a recipe: the whole loop, each stage when what it depends on has changed',
+    load: async () => (await import('./loop.js')).addRun,
+  },
+  {
     name: 'preprocess',
     group: 'Work:',
     summary: 'turn data sets into clean (instruction, response) rows',
@@ -88,6 +94,18 @@ const commands: CommandEntry[] = [
     group: 'Work:',
     summary: 'score pairs and keep the good ones',
     load: async () => (await import('./curate.js')).addCurate,
+  },
+  {
+    name: 'dataset',
+    group: 'Work:',
+    summary: 'write rows as a data set that others read, with a card',
+    load: async () => (await import('./dataset.js')).addDataset,
+  },
+  {
+    name: 'trace',
+    group: 'Work:',
+    summary: 'tell where a row came from, what wrote it, and why it was kept',
+    load: async () => (await import('./trace.js')).addTrace,
   },
   {
     name: 'export',

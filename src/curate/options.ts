@@ -21,6 +21,7 @@ export const scorerFields = {
     { group: model, value: '<name>' },
     z.string().min(1).optional().describe('base model, where it is not the one that the adapter names'),
   ),
+  system: generateFields.system,
   backward: field(
     { group: model, value: '<folder>', shapesResult: true },
     z.string().min(1).optional().describe('adapter of a backward model: adds the scores backward and backwardPmi'),
@@ -66,11 +67,11 @@ export const defaultCalibration = 200
 const scoreName = z.enum(scoreNames)
 
 const { batchTokens, precision, device, threads, ...scoreFields } = scorerFields
-const { adapter, model: baseModel, backward, backwardModel, ...scoringFields } = scoreFields
+const { adapter, model: baseModel, system, backward, backwardModel, ...scoringFields } = scoreFields
 
 /** The table. Order is the order of the help. */
 export const curateFields = {
-  ...{ adapter, model: baseModel, backward, backwardModel },
+  ...{ adapter, model: baseModel, system, backward, backwardModel },
   input: field(
     { group: rows, value: '<file>' },
     z

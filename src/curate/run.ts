@@ -321,6 +321,7 @@ function fingerprintOf(
     model: forward.source.hash.slice(0, 16),
     adapter: forward.adapter?.hash.slice(0, 16) ?? 'none',
     template: forward.template.hash,
+    ...(forward.system === undefined ? {} : { system: forward.system }),
     rating: sha256(ratingPrompt('', '', reasoning > 0)).slice(0, 12),
     ...(backward
       ? {

@@ -1,6 +1,7 @@
 // Scoring from options to rows: how likely a model takes given texts to be. Goes on where it was, as generation does.
 import type { Sampler } from '../../binding.js'
 import { checkFile } from '../data/bytes.js'
+import { type Lineage, lineageColumns } from '../data/lineage.js'
 import type { ParquetColumns } from '../data/parquet-write.js'
 import type { DropCount } from '../data/types.js'
 import { BtError } from '../errors.js'
@@ -19,7 +20,7 @@ import { type ScoreInput, type ScoreOptions, scoreSchema } from './score-options
 import { type Encode, makeEncode, readScorable, type ScorableRow, type ScorableTokens } from './score-rows.js'
 
 /** One scored row, as it stands in the output. */
-export interface ScoredRow {
+export interface ScoredRow extends Lineage {
   id: string
   /** Of a pair. */
   instruction?: string
@@ -41,6 +42,7 @@ export interface ScoredRow {
   tokenLogProbs?: number[]
 }
 
+/** What a run came to. */
 export interface ScoreSummary {
   /** Rows in the output, those of earlier sittings included. */
   rows: number
@@ -60,6 +62,7 @@ export interface ScoreSummary {
   output?: string
 }
 
+/** What is known before the first row is scored. */
 export interface ScoreStart {
   device: Machine['device']
   precision: Precision
@@ -72,13 +75,16 @@ export interface ScoreStart {
   rowsDone: number
 }
 
+/** How to watch a run and end it. */
 export interface ScoreControl {
   /** Stop after the batch under way; the rows so far stay. */
   signal?: AbortSignal
   /** Stop at once with BT_ABORTED; the rows so far stay. */
   abort?: AbortSignal
   onProgress?: OnProgress
+  /** Once, when model and rows are known. */
   onStart?: (start: ScoreStart) => void
+  /** Once each, with a count where there are many. */
   onWarning?: (text: string) => void
 }
 
@@ -156,7 +162,10 @@ export async function* score(input: ScoreInput, control: ScoreControl = {}): Asy
 async function templateOf(options: ScoreOptions, located: Located): Promise<PromptTemplate | undefined> {
   if (options.template === 'raw') return undefined
   if (options.template === undefined || options.template === located.template.task) return located.template
-  if (!located.adapter) return makeTemplate(options.template, located.tokenizer, located.source.tokenizer)
+  if (!located.adapter) {
+    const template = await makeTemplate(options.template, located.tokenizer, located.source.tokenizer)
+    return template.withSystem(options.system ?? '')
+  }
   throw new BtError(
     'BT_USAGE',
     `--template ${options.template}: ${located.adapter.folder} was trained for the ${located.template.task} task`,
@@ -197,7 +206,7 @@ async function scoreGroup(
 }
 
 function scoredRow(
-  { id, texts, source }: ScorableRow,
+  { id, texts, source, lineage }: ScorableRow,
   encoded: ScorableTokens | null,
   logProbs: Float32Array | undefined,
   { tokenLogProbs }: ScoreOptions,
@@ -213,6 +222,7 @@ function scoredRow(
     perplexity: rounded(sum === null ? null : perplexityOf(sum, tokens)),
     cut: encoded?.cut ?? 0,
     ...(source === undefined ? {} : { source }),
+    ...lineage,
     ...(tokenLogProbs ? { tokenLogProbs: Array.from(logProbs ?? [], (value) => rounded(value)!) } : {}),
   }
 }
@@ -259,22 +269,25 @@ function columnsOf({ template, tokenLogProbs }: ScoreOptions): ParquetColumns {
     perplexity: 'DOUBLE',
     cut: 'INTEGER',
     source: 'VARCHAR',
+    ...lineageColumns,
     ...(tokenLogProbs ? { tokenLogProbs: 'DOUBLE[]' } : {}),
   }
 }
 
 function fingerprintOf(
   options: ScoreOptions,
-  { source, adapter }: Located,
+  { source, adapter, system }: Located,
   template: PromptTemplate | undefined,
   precision: Precision | undefined,
 ): Fingerprint {
+  const told = template?.task === 'forward' ? (system ?? options.system) : undefined
   const { columns = null, column = null, tokenLogProbs, maxTokens, batchTokens } = options
   return {
     scores: 'log-likelihood',
     model: source.hash.slice(0, 16),
     adapter: adapter?.hash.slice(0, 16) ?? 'none',
     template: template?.hash ?? 'raw',
+    ...(told ? { system: told } : {}),
     ...{ columns, column, tokenLogProbs, maxTokens, batchTokens, precision },
   }
 }
