@@ -28,8 +28,8 @@ export const scoreNames = [
 
 export type ScoreName = (typeof scoreNames)[number]
 
-/** Of these less is better. */
-export const lowIsGood: ReadonlySet<ScoreName> = new Set(['ifd', 'copy'])
+/** Of these less is better. A response that takes up words of its instruction speaks for the pair: of copy more is better. */
+export const lowIsGood: ReadonlySet<ScoreName> = new Set(['ifd'])
 
 /** What is known of one pair; null where a text is empty or does not fit. Docs: docs/curation.md. */
 export interface PairScores {
