@@ -458,6 +458,11 @@ export interface Model {
   logProbs(batch: PackedBatch, lora?: Lora): Promise<Float32Array>
   /** [S * vocab] FP32 logits that predict each scored token: for tests and export checks. */
   logits(batch: PackedBatch, lora?: Lora): Promise<Float32Array>
+  /**
+   * [n * hidden] FP32: of each row the mean over its tokens of the final hidden states, after the last norm. What is scored
+   * plays no part.
+   */
+  hiddenStates(batch: PackedBatch, lora?: Lora): Promise<Float32Array>
   /** Frees it after the calls made so far. Idempotent. */
   close(): Promise<void>
 }

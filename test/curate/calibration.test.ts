@@ -29,7 +29,13 @@ describe('a separation', () => {
   test('has an interval that narrows as cases grow', () => {
     const width = (count: number) => {
       const values = Array.from({ length: count }, (_, at) => noise(at) + (at % 2))
-      const { auc, interval } = separationOf(cases(values, values.map((_, at) => at % 2 === 1)), 0)
+      const { auc, interval } = separationOf(
+        cases(
+          values,
+          values.map((_, at) => at % 2 === 1),
+        ),
+        0,
+      )
       expect(interval[0]).toBeLessThan(auc)
       expect(interval[1]).toBeGreaterThan(auc)
       return interval[1] - interval[0]
@@ -82,7 +88,9 @@ describe('planted pairs', () => {
         expect(response.length).toBeLessThan(from.response.length)
       }
       if (kind === 'language') {
-        const starts = Object.values(foreignSentences).flat().filter((sentence) => response.startsWith(sentence))
+        const starts = Object.values(foreignSentences)
+          .flat()
+          .filter((sentence) => response.startsWith(sentence))
         expect(starts).toHaveLength(1)
       }
     }
