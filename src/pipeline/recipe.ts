@@ -49,7 +49,7 @@ const tagsSchema = z.strictObject({
 const curatePart = curateSchema
   .omit({
     ...{ input: true, output: true, adapter: true, model: true, backward: true, backwardModel: true },
-    ...{ force: true, columns: true, limit: true },
+    ...{ reference: true, force: true, columns: true, limit: true },
   })
   .partial()
 

@@ -20,20 +20,21 @@ import type { Stage } from './stage.js'
 import type { ModelComparison } from './stages/evaluate.js'
 import type { RunState, StageRecord } from './state.js'
 
-/** Writes report.html. @returns its path */
+/** Writes report.html. @returns its path, and what it shows */
 export async function writeRunReport(
   folder: string,
   recipe: Recipe,
   stages: Stage[],
   state: RunState,
-): Promise<string> {
-  const path = join(folder, reportFile)
-  await writeFileAtomic(path, runPage(await runReport(folder, recipe, stages, state)))
-  return path
+): Promise<{ report: string; shown: RunReport }> {
+  const report = join(folder, reportFile)
+  const shown = await runReport(folder, recipe, stages, state)
+  await writeFileAtomic(report, runPage(shown))
+  return { report, shown }
 }
 
 /** What the report of a run shows. */
-export async function runReport(folder: string, recipe: Recipe, stages: Stage[], state: RunState): Promise<RunReport> {
+async function runReport(folder: string, recipe: Recipe, stages: Stage[], state: RunState): Promise<RunReport> {
   const records = new Map(state.stages.map((record) => [record.name, record]))
   const done = stages.filter(({ name }) => records.get(name)?.status === 'done')
   const seconds = state.stages.reduce((sum, record) => sum + record.seconds, 0)

@@ -18,7 +18,7 @@ import {
 import { type Forecast, forecast } from './forecast.js'
 import { FileHashes } from './keys.js'
 import { type Recipe, type RecipeInput, readRecipe, resolveRecipe } from './recipe.js'
-import { runReport, writeRunReport } from './report.js'
+import { writeRunReport } from './report.js'
 import { stagesOf } from './stages.js'
 import { readState, type StageRecord } from './state.js'
 
@@ -89,8 +89,7 @@ export async function* run(input: RunInput, control: RunControl = {}): AsyncGene
       seconds: (performance.now() - started) / 1000,
       interrupted,
       alreadyDone: ran.length === 0 && !interrupted,
-      report: await report(),
-      shown: await runReport(folder, recipe, stages, state),
+      ...(await report()),
     }
     yield { type: 'finished', ...summary }
     return summary

@@ -27,6 +27,7 @@ export function evaluateStage(recipe: Recipe): Stage {
   const forward = Array.from({ length: recipe.iterations + 1 }, (_, iteration) => modelName(iteration))
   const trained = [...forward, ...(recipe.control ? ['control'] : [])]
   const models = ['base', ...trained]
+  const { device = 'auto', threads = 0, precision = 'auto' } = recipe.forward
   return {
     name: 'evaluate',
     title: 'compare the models on held-out pairs',
@@ -34,7 +35,7 @@ export function evaluateStage(recipe: Recipe): Stage {
     folder: 'evaluation',
     reads: [...trained.flatMap(adapterFiles), heldOutFile],
     usesModel: true,
-    options: { resamples },
+    options: { resamples, precision },
     outputs: [comparisonFile],
     async expect(rows) {
       const { rows: count, tokens } = rows(heldOutFile)
@@ -49,6 +50,7 @@ export function evaluateStage(recipe: Recipe): Stage {
               ...adapter,
               model: recipe.model,
               template: 'forward',
+              ...{ device, threads, precision },
               input: context.at(heldOutFile),
               output: context.at(heldOutScores(model)),
             },

@@ -2,7 +2,7 @@
 // chance took), each with its system text. Streamed: memory does not grow with the rows.
 import { Drops } from '../../data/drops.js'
 import { lineageColumns } from '../../data/lineage.js'
-import { isObject, readRecords } from '../../data/records.js'
+import { readRecords } from '../../data/records.js'
 import { sha256, writeAtomic } from '../../files.js'
 import { curatedFiles, mixFile, mixFolder, modelName, pairsFile, seedFile } from '../files.js'
 import type { Recipe } from '../recipe.js'
@@ -129,7 +129,7 @@ function rowOf(row: Record<string, unknown>, origin: Origin, system: string | un
 
 async function countRows(path: string): Promise<number> {
   let rows = 0
-  for await (const { value } of readRecords(path, { drops: new Drops() })) if (isObject(value)) rows++
+  for await (const _ of readRecords(path, { drops: new Drops() })) rows++
   return rows
 }
 
