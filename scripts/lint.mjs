@@ -1,4 +1,5 @@
-// `npm run lint`: biome, clang-format, the direction of imports, what native files need, places of one machine. --fix formats.
+// `npm run lint`: biome, clang-format, the direction of imports, what native files need, places of one machine, links and
+// licences. --fix formats.
 import { spawnSync } from 'node:child_process'
 import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
@@ -7,6 +8,7 @@ import { checkImports } from './check-imports.mjs'
 import { checkPlaces } from './check-places.mjs'
 import { clangFormat } from './clang-format.mjs'
 import { fail, green, red, root, say } from './console.mjs'
+import { checkLicences } from './licences.mjs'
 import { packages } from './prepare.mjs'
 
 const fix = process.argv.includes('--fix')
@@ -37,6 +39,8 @@ const checks = [
   ['clang-format', formatNative],
   ['imports point one way', () => none(checkImports(root))],
   ['native files need no newer system', () => none(checkAbi(root))],
+  ['links lead somewhere', async () => none((await import('./check-links.mjs')).checkLinks(root))],
+  ['licences permit any use, and are listed', () => none(checkLicences(root))],
   ['no places of one machine', () => (existsSync(join(root, '.git')) ? none(checkPlaces(root)) : true)],
 ]
 

@@ -1,4 +1,16 @@
 // The public API: what the command line does, as functions. Types here need nothing but this package's own.
+export type { CurateInput, CurateOptions, ScorerInput, ScorerOptions } from './curate/options.js'
+export { type CurateControl, curate } from './curate/run.js'
+export { openScorer, type Scorer } from './curate/scorer.js'
+export type {
+  CandidatePair,
+  CurateStart,
+  CurateSummary,
+  PairScores,
+  ScoredPair,
+  ScoreHistogram,
+  ScoreName,
+} from './curate/types.js'
 export { type PreprocessOptions, type PreprocessReport, preprocess } from './data/preprocess.js'
 export type { DataRow, DropCount } from './data/types.js'
 export { buildLineage, type LineageInputs, type LineageSummary, type Origin } from './dataset/lineage.js'
@@ -26,9 +38,20 @@ export type { ScoreInput, ScoreOptions } from './generate/score-options.js'
 export type { Shard } from './generate/shard.js'
 export type { FinishReason, GeneratedRow, GenerateSummary, WritingOutcome, WrittenCandidate } from './generate/types.js'
 export { evaluate, evaluateAsync } from './metrics/evaluate.js'
+export type { Matched, System, SystemRow, Unmatched } from './metrics/match.js'
 export type { PaceControl } from './metrics/paced.js'
 export { type EvaluationInput, type ReadEvaluationOptions, readEvaluation } from './metrics/predictions.js'
-export type { EvaluateOptions, Evaluation, EvaluationRow } from './metrics/types.js'
+export { evaluateSystems } from './metrics/systems.js'
+export type {
+  Difference,
+  EvaluateOptions,
+  EvaluateSystemsOptions,
+  Evaluation,
+  EvaluationRow,
+  SystemDifferences,
+  SystemEvaluation,
+  SystemsEvaluation,
+} from './metrics/types.js'
 export { type OpenModelOptions, openModel } from './models/open.js'
 export type { ModelSource, TokenizerSource } from './models/types.js'
 export { coreInfo, type OpenRuntime, openRuntime, type RuntimeOptions } from './native/runtime.js'
@@ -36,6 +59,7 @@ export type { OnProgress, Progress } from './progress.js'
 export type { Audit, AuditRow, AuditRowSize, AuditToken, Overlap, Spread, TokenKind } from './report/audit.js'
 export { auditPage } from './report/audit-page.js'
 export { type AuditTextOptions, auditText } from './report/audit-text.js'
+export { type Histogram, histogramOf, histogramText } from './report/histogram.js'
 export type {
   Fact,
   ReportSample,

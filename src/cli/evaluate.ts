@@ -5,14 +5,17 @@ import { type Command, InvalidArgumentError, Option } from 'commander'
 import { BtError, hasCode } from '../errors.js'
 import type { PaceControl } from '../metrics/paced.js'
 import type { EvaluationColumns, EvaluationInput } from '../metrics/predictions.js'
-import type { Evaluation } from '../metrics/types.js'
+import type { Evaluation, SystemsEvaluation } from '../metrics/types.js'
 import type { Task } from '../text/types.js'
 import { formatCount, plural } from './format.js'
 import { type Interrupts, isInterruption, onInterrupt } from './interrupt.js'
+import { type SystemFiles, systemsOf } from './systems.js'
 import { exitCodes, runCommand, type Terminal } from './terminal.js'
 
 interface Flags {
   predictions: string[]
+  together?: boolean
+  baseline?: string
   references?: string
   columns?: EvaluationColumns
   task?: Task
@@ -32,10 +35,16 @@ export function addEvaluate(program: Command): void {
     .command('evaluate')
     .description(
       'Score written instructions against the true ones and by themselves, with 95 % intervals and with what outputs of ' +
-        'other rows, a constant question and the first words of the text would score.',
+        'other rows, a constant question and the first words of the text would score. Of several files each is a system: ' +
+        'they are compared on the rows that all have, by the paired bootstrap.',
     )
     .optionsGroup('Data:')
-    .requiredOption('--predictions <files...>', 'what bt-native generate wrote: JSONL, JSON or Parquet, gzip too')
+    .requiredOption(
+      '--predictions <files...>',
+      'what bt-native generate wrote: JSONL, JSON or Parquet, gzip too; each file is a system, which name=file names',
+    )
+    .option('--together', 'read all prediction files as the rows of one system')
+    .option('--baseline <name>', 'the system that the others are held against (default: the first)')
     .option('--references <file>', 'true texts, where the predictions carry none: joined by id, by text or by order')
     .addOption(
       new Option(
@@ -71,7 +80,9 @@ export function addEvaluate(program: Command): void {
 const examples = `
 Examples:
   $ bt-native evaluate --predictions pairs.jsonl
-  $ bt-native evaluate --predictions pairs.jsonl --references examples/seed.jsonl --markdown report.md --output report.json`
+  $ bt-native evaluate --predictions pairs.jsonl --references examples/seed.jsonl --markdown report.md --output report.json
+  $ bt-native evaluate --predictions before=old.jsonl after=new.jsonl
+  $ bt-native evaluate --predictions pairs.shard-*.jsonl --together`
 
 const roles = ['prediction', 'reference', 'response', 'id', 'source'] as const
 
@@ -107,8 +118,9 @@ async function evaluateCommand(flags: Flags, terminal: Terminal): Promise<void> 
   const interrupts = onInterrupt(terminal, () => 'stopping; nothing will be written')
   interrupts.hard.addEventListener('abort', () => process.exit(exitCodes.interrupted))
   try {
-    const { input, evaluation } = await evaluateFiles(flags, terminal, interrupts.soft)
-    await report(evaluation, input, flags, terminal)
+    const systems = systemsOf(flags.predictions, flags.together === true)
+    if (systems.length > 1) await compareFiles(systems, flags, terminal, interrupts.soft)
+    else await evaluateOne(systems[0]!, flags, terminal, interrupts.soft)
   } catch (error) {
     throw interruption(error, interrupts)
   } finally {
@@ -117,22 +129,50 @@ async function evaluateCommand(flags: Flags, terminal: Terminal): Promise<void> 
 }
 
 /** @throws the signal's reason */
-async function evaluateFiles(flags: Flags, terminal: Terminal, signal: AbortSignal) {
+async function evaluateOne({ files }: SystemFiles, flags: Flags, terminal: Terminal, signal: AbortSignal) {
+  if (flags.baseline !== undefined) {
+    throw new BtError('BT_USAGE', '--baseline: there is one system alone', {
+      remedy: 'Give a second file to --predictions, without --together.',
+    })
+  }
   const { readEvaluation } = await import('../metrics/predictions.js')
   const { evaluateAsync } = await import('../metrics/evaluate.js')
   const prompt = await promptOf(flags)
-  const input = await readEvaluation({ ...flags, task: prompt.task, signal })
+  const input = await readEvaluation({ ...flags, predictions: files, task: prompt.task, signal })
   reportInput(input, terminal)
+  const settings = { bootstrap: flags.bootstrap, seed: flags.seed, asks: prompt.asks }
+  const control = paceOf(terminal, signal)
+  const evaluation = await evaluateAsync(input.rows, settings, control).finally(() => terminal.endProgress(false))
+  await report(evaluation, input, { ...flags, predictions: files }, terminal)
+}
+
+/** @throws the signal's reason */
+async function compareFiles(files: SystemFiles[], flags: Flags, terminal: Terminal, signal: AbortSignal) {
+  const { readEvaluation } = await import('../metrics/predictions.js')
+  const { evaluateSystems } = await import('../metrics/systems.js')
+  const prompt = await promptOf(flags)
+  const inputs: (EvaluationInput & SystemFiles)[] = []
+  for (const system of files) {
+    const input = await readEvaluation({ ...flags, predictions: system.files, task: prompt.task, signal })
+    reportInput(input, terminal)
+    inputs.push({ ...system, ...input })
+  }
+  const { bootstrap, seed, baseline } = flags
+  const settings = { bootstrap, seed, baseline, asks: prompt.asks }
+  const control = paceOf(terminal, signal)
+  const evaluation = await evaluateSystems(inputs, settings, control).finally(() => terminal.endProgress(false))
+  await reportSystems(evaluation, inputs, flags, terminal)
+}
+
+/** Progress of what takes longer than a moment. */
+function paceOf(terminal: Terminal, signal: AbortSignal): PaceControl {
   const started = performance.now()
-  const control: PaceControl = {
+  return {
     signal,
     onProgress: (progress) => {
       if (performance.now() - started > quietFor) terminal.progress(progress)
     },
   }
-  const settings = { bootstrap: flags.bootstrap, seed: flags.seed, asks: prompt.asks }
-  const evaluation = await evaluateAsync(input.rows, settings, control).finally(() => terminal.endProgress(false))
-  return { input, evaluation }
 }
 
 /** Ctrl-C as an error of its own, anything else as it is. */
@@ -194,15 +234,40 @@ async function report(
   const samples = chooseSamples(rows, flags.samples, flags.seed)
   const files = flags.references === undefined ? flags.predictions : [...flags.predictions, flags.references]
   const document = { ...evaluation, files, joined, dropped, samples }
-  const { writeFileAtomic } = await import('../files.js')
-  if (flags.output) await writeFileAtomic(flags.output, `${JSON.stringify(document, null, 2)}\n`)
-  if (flags.markdown) await writeFileAtomic(flags.markdown, markdownEvaluation(evaluation, samples, files))
-
+  await writeDocuments(flags, document, () => markdownEvaluation(evaluation, samples, files))
   terminal.event({ event: 'evaluation', ...document })
   if (terminal.json) return
   const options = { paintTitle: (text: string) => terminal.bold(text) }
   terminal.result(renderEvaluation(evaluation, options))
   if (samples.length > 0) terminal.result(`\n${renderSamples(samples, options)}`)
-  const written = [flags.output, flags.markdown].filter((path) => path !== undefined)
+  sayWritten(flags, terminal)
+}
+
+async function reportSystems(
+  evaluation: SystemsEvaluation,
+  inputs: (EvaluationInput & SystemFiles)[],
+  flags: Flags,
+  terminal: Terminal,
+): Promise<void> {
+  const { markdownSystems, renderSystems } = await import('../report/systems.js')
+  const files = Object.fromEntries(inputs.map(({ name, files }) => [name, files]))
+  const dropped = inputs.flatMap(({ name, dropped }) => dropped.map((one) => ({ system: name, ...one })))
+  const references = flags.references === undefined ? {} : { references: flags.references }
+  const document = { ...evaluation, files, ...references, dropped }
+  await writeDocuments(flags, document, () => markdownSystems(evaluation, files))
+  terminal.event({ event: 'evaluation', ...document })
+  if (terminal.json) return
+  terminal.result(renderSystems(evaluation, { paintTitle: (text) => terminal.bold(text) }))
+  sayWritten(flags, terminal)
+}
+
+async function writeDocuments(flags: Flags, document: object, markdown: () => string): Promise<void> {
+  const { writeFileAtomic } = await import('../files.js')
+  if (flags.output) await writeFileAtomic(flags.output, `${JSON.stringify(document, null, 2)}\n`)
+  if (flags.markdown) await writeFileAtomic(flags.markdown, markdown())
+}
+
+function sayWritten({ output, markdown }: Flags, terminal: Terminal): void {
+  const written = [output, markdown].filter((path) => path !== undefined)
   if (written.length > 0) terminal.info(`\nwritten: ${written.join(', ')}`)
 }

@@ -84,6 +84,10 @@ const commands: CommandEntry[] = [
     load: async () => (await import('./score.js')).addScore,
   },
   {
+    name: 'curate',
+    group: 'Work:',
+    summary: 'score pairs and keep the good ones',
+    load: async () => (await import('./curate.js')).addCurate,
     name: 'trace',
     group: 'Work:',
     summary: 'tell where a row came from, what wrote it, and why it was kept',

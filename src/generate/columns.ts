@@ -1,4 +1,5 @@
 // The columns of generated rows in Parquet: those of GeneratedRow (types.ts), with DuckDB's types.
+import { lineageColumns } from '../data/lineage.js'
 import type { ParquetColumns } from '../data/parquet-write.js'
 import type { GenerateOptions } from './options.js'
 
@@ -25,6 +26,7 @@ export function columnsOf(options: ColumnOptions): ParquetColumns {
     ...outcome,
     cut: 'INTEGER',
     source: 'VARCHAR',
+    ...lineageColumns,
     ...(keepCandidates ? { candidates: `STRUCT(${candidate.join(', ')})[]` } : {}),
   }
 }

@@ -1,5 +1,6 @@
 // Rows to write for: the data folder's texts, with the true answer where the input holds one.
 import { Drops } from '../data/drops.js'
+import { lineageOf } from '../data/lineage.js'
 import { normaliseText } from '../data/normalise.js'
 import { readTexts } from '../data/texts.js'
 import type { DropCount } from '../data/types.js'
@@ -44,6 +45,7 @@ async function* stream({ input, column, limit, task }: InputOptions, drops: Drop
       text,
       ...(reference ? { reference: normaliseText(reference) } : {}),
       ...(typeof source === 'string' ? { source } : {}),
+      lineage: lineageOf(extra),
     }
     // Not at the next row: a pipe may never give one.
     if (index + 1 === limit) return

@@ -59,7 +59,7 @@ export function rowOf(
     ...pairOf(row, best.text, making),
     ...outcomeOf(best, making),
     cut,
-    ...(row.source === undefined ? {} : { source: row.source }),
+    ...originOf(row),
     ...(making.keepCandidates
       ? { candidates: candidates.map((one): WrittenCandidate => ({ text: one.text, ...outcomeOf(one, making) })) }
       : {}),
@@ -69,7 +69,11 @@ export function rowOf(
 /** The row of a text that holds nothing to read. */
 export function emptyRow(row: TextRow, making: RowMaking): GeneratedRow {
   const nothing = { finish: 'empty', tokens: 0, logProb: null, cut: 0 } as const
-  return { ...pairOf(row, '', making), ...nothing, ...(row.source === undefined ? {} : { source: row.source }) }
+  return { ...pairOf(row, '', making), ...nothing, ...originOf(row) }
+}
+
+function originOf({ source, lineage }: TextRow) {
+  return { ...(source === undefined ? {} : { source }), ...lineage }
 }
 
 function pairOf(row: TextRow, text: string, { template }: RowMaking) {

@@ -1,6 +1,7 @@
 // What is to be scored: pairs under a task's template, or texts by themselves, as token rows.
 import { Drops } from '../data/drops.js'
 import { parseColumns } from '../data/formats.js'
+import { type Lineage, lineageOf } from '../data/lineage.js'
 import { readRows } from '../data/rows.js'
 import { readTexts } from '../data/texts.js'
 import type { DropCount } from '../data/types.js'
@@ -16,6 +17,8 @@ export interface ScorableRow {
   index: number
   id: string
   source?: string
+  /** Columns that tell where it comes from. */
+  lineage: Lineage
   /** A pair's two texts, or the one text. */
   texts: { instruction: string; response: string } | { text: string }
 }
@@ -50,13 +53,20 @@ async function* pairRows({ input, columns }: ScoreOptions, drops: Drops): AsyncG
       id: idOf(extra?.source_id) ?? row.id,
       texts: { instruction, response },
       ...sourceOf(source),
+      lineage: lineageOf(extra ?? {}),
     }
   }
 }
 
 async function* rawRows({ input, column }: ScoreOptions, drops: Drops): AsyncGenerator<ScorableRow> {
   for await (const { index, text, extra } of readTexts(input, { drops, column })) {
-    yield { index, id: idOf(extra.id) ?? sha256(text).slice(0, 16), texts: { text }, ...sourceOf(extra.source) }
+    yield {
+      index,
+      id: idOf(extra.id) ?? sha256(text).slice(0, 16),
+      texts: { text },
+      ...sourceOf(extra.source),
+      lineage: lineageOf(extra),
+    }
   }
 }
 

@@ -1,6 +1,7 @@
 // Scoring from options to rows: how likely a model takes given texts to be. Goes on where it was, as generation does.
 import type { Sampler } from '../../binding.js'
 import { checkFile } from '../data/bytes.js'
+import { type Lineage, lineageColumns } from '../data/lineage.js'
 import type { ParquetColumns } from '../data/parquet-write.js'
 import type { DropCount } from '../data/types.js'
 import { BtError } from '../errors.js'
@@ -10,6 +11,7 @@ import type { OnProgress } from '../progress.js'
 import { makeTemplate } from '../text/template.js'
 import type { PromptTemplate } from '../text/types.js'
 import { packageVersion } from '../version.js'
+import { type Group, groupStart, groupsOf } from './groups.js'
 import { type Loaded, type Located, loadModel, locateModel } from './load.js'
 import type { Machine, Precision } from './machine.js'
 import { afterStored, type Fingerprint, finishedRows, type OutputOptions, reserveOutput, rowKey } from './output.js'
@@ -18,7 +20,7 @@ import { type ScoreInput, type ScoreOptions, scoreSchema } from './score-options
 import { type Encode, makeEncode, readScorable, type ScorableRow, type ScorableTokens } from './score-rows.js'
 
 /** One scored row, as it stands in the output. */
-export interface ScoredRow {
+export interface ScoredRow extends Lineage {
   id: string
   /** Of a pair. */
   instruction?: string
@@ -81,10 +83,7 @@ export interface ScoreControl {
   onWarning?: (text: string) => void
 }
 
-/**
- * Rows that are packed apart from all others, by their place in the input: a resumed run makes the batches that an
- * uninterrupted one makes, and so the same bits.
- */
+/** Rows that are packed apart from all others. */
 const groupRows = 64
 
 /**
@@ -124,10 +123,10 @@ export async function* score(input: ScoreInput, control: ScoreControl = {}): Asy
       names: options,
       onStored: (row, stored) => {
         add(summary, stored as unknown as ScoredRow)
-        if (row.index >= groupStart(resumed.done)) resumed.waiting.push(row)
+        if (row.index >= groupStart(resumed.done, groupRows)) resumed.waiting.push(row)
       },
     })
-    for await (const group of groupsOf(rows, resumed)) {
+    for await (const group of groupsOf(rows, resumed, groupRows)) {
       if (control.signal?.aborted || control.abort?.aborted) break
       for (const row of await scoreGroup(group, encode, loaded, options)) {
         await output?.append(row)
@@ -166,16 +165,6 @@ async function templateOf(options: ScoreOptions, located: Located): Promise<Prom
   )
 }
 
-interface Group {
-  rows: ScorableRow[]
-  /** Of these the first so many are in the output already. */
-  done: number
-}
-
-function groupStart(index: number): number {
-  return index - (index % groupRows)
-}
-
 interface Scorer extends Loaded {
   sampler: Sampler
 }
@@ -195,25 +184,8 @@ async function loadScorer(options: ScoreOptions, located: Located): Promise<Scor
   }
 }
 
-/** Rows in the groups that their places make, the first of them filled up with what was scored before. */
-async function* groupsOf(
-  rows: AsyncIterable<ScorableRow>,
-  resumed: { done: number; waiting: ScorableRow[] },
-): AsyncGenerator<Group> {
-  let group: Group | undefined
-  for await (const row of rows) {
-    group ??= { rows: resumed.waiting, done: resumed.waiting.length }
-    group.rows.push(row)
-    if ((row.index + 1) % groupRows !== 0) continue
-    yield group
-    group = undefined
-    resumed.waiting = []
-  }
-  if (group) yield group
-}
-
 async function scoreGroup(
-  { rows, done }: Group,
+  { rows, done }: Group<ScorableRow>,
   encode: Encode,
   { sampler }: Scorer,
   options: ScoreOptions,
@@ -226,7 +198,7 @@ async function scoreGroup(
 }
 
 function scoredRow(
-  { id, texts, source }: ScorableRow,
+  { id, texts, source, lineage }: ScorableRow,
   encoded: ScorableTokens | null,
   logProbs: Float32Array | undefined,
   { tokenLogProbs }: ScoreOptions,
@@ -242,6 +214,7 @@ function scoredRow(
     perplexity: rounded(sum === null ? null : perplexityOf(sum, tokens)),
     cut: encoded?.cut ?? 0,
     ...(source === undefined ? {} : { source }),
+    ...lineage,
     ...(tokenLogProbs ? { tokenLogProbs: Array.from(logProbs ?? [], (value) => rounded(value)!) } : {}),
   }
 }
@@ -288,6 +261,7 @@ function columnsOf({ template, tokenLogProbs }: ScoreOptions): ParquetColumns {
     perplexity: 'DOUBLE',
     cut: 'INTEGER',
     source: 'VARCHAR',
+    ...lineageColumns,
     ...(tokenLogProbs ? { tokenLogProbs: 'DOUBLE[]' } : {}),
   }
 }

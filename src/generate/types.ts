@@ -1,4 +1,5 @@
 // What goes into generation and what comes out of it.
+import type { Lineage } from '../data/lineage.js'
 import type { DropCount } from '../data/types.js'
 import type { Fault } from './guard.js'
 
@@ -13,6 +14,8 @@ export interface TextRow {
   /** The true answer, where the input has one: for evaluation. */
   reference?: string
   source?: string
+  /** Columns that tell where the text comes from. */
+  lineage?: Lineage
 }
 
 /** Why an output ended: end of turn or a stop text, maxNewTokens, logits that became NaN or infinite, or an empty text. */
@@ -41,7 +44,7 @@ export interface WrittenCandidate extends WritingOutcome {
 }
 
 /** One written row, as it stands in the output. */
-export interface GeneratedRow extends WritingOutcome {
+export interface GeneratedRow extends WritingOutcome, Lineage {
   id: string
   /** Written in the backward task, given in the forward one. */
   instruction: string

@@ -1,4 +1,4 @@
-// Intervals by the bootstrap: rows are drawn with replacement, and each metric is computed anew from their summed columns.
+// The bootstrap: rows are drawn with replacement, and each metric is computed anew from their summed columns.
 import { below, randomAt } from './random.js'
 
 /** Rows of numbers that add up: [rows * width], row-major. */
@@ -26,16 +26,16 @@ const blockRows = 256
 const groupSize = 100
 
 /**
- * 95% intervals (percentile) of all metrics over the same resamples of `rows`. Yields how many resamples are done.
- * @param resamples 0 gives undefined for every metric
- * @returns one interval a metric; undefined where no resample gives the metric a value
+ * Values of all metrics over the same resamples of `rows`. Yields how many resamples are done. The draws are a function of
+ * the seed and the number of rows: two tables of as many rows are drawn alike, so that their values pair up.
+ * @returns for each metric [resamples]; NaN where a resample gives it no value
  */
-export function* intervals(
+export function* resampled(
   columns: Columns,
   rows: ArrayLike<number>,
   metrics: readonly FromSums[],
   options: { resamples: number; seed: number },
-): Generator<number, ([number, number] | undefined)[]> {
+): Generator<number, Float64Array[]> {
   const values = metrics.map(() => new Float64Array(options.resamples))
   for (let first = 0; first < options.resamples; first += groupSize) {
     const count = Math.min(groupSize, options.resamples - first)
@@ -44,10 +44,13 @@ export function* intervals(
     }
     yield first + count
   }
-  return values.map((sample) => {
-    const sorted = sample.filter((value) => !Number.isNaN(value)).sort()
-    return sorted.length === 0 ? undefined : [percentile(sorted, 2.5), percentile(sorted, 97.5)]
-  })
+  return values
+}
+
+/** 95% interval (percentile) of resampled values; undefined where none of them is a number. */
+export function intervalOf(values: Float64Array): [number, number] | undefined {
+  const sorted = values.filter((value) => !Number.isNaN(value)).sort()
+  return sorted.length === 0 ? undefined : [percentile(sorted, 2.5), percentile(sorted, 97.5)]
 }
 
 /** Sums of the columns over `count` resamples, from the one of number `first` on. */

@@ -1,7 +1,7 @@
 // The evaluation of written texts as a pure function of rows: metrics, controls, intervals, sources. Files and tables are
 // not read or drawn here.
 import type { Progress } from '../progress.js'
-import { type Columns, type FromSums, intervals, sumColumns } from './bootstrap.js'
+import { type Columns, type FromSums, intervalOf, resampled, sumColumns } from './bootstrap.js'
 import { defaultConstant, defaultShuffles, derangement, firstWords } from './controls.js'
 import { distinct } from './distinct.js'
 import { LeakFinder } from './health.js'
@@ -74,6 +74,23 @@ export function evaluateAsync(
 }
 
 function* evaluationSteps(rows: readonly EvaluationRow[], options: EvaluateOptions): Generator<Progress, Evaluation> {
+  return (yield* detailedSteps(rows, options)).evaluation
+}
+
+/** An evaluation with what a paired comparison needs of it. */
+export interface DetailedEvaluation {
+  evaluation: Evaluation
+  /** Of each metric that is resampled, [bootstrap] values over all rows. */
+  resamples: Partial<Record<MetricName, Float64Array>>
+  /** ROUGE-L F1 of each row, 0 to 100; NaN where it has no true text. */
+  rougeL: Float64Array
+}
+
+/** The work of an evaluation in short pieces. */
+export function* detailedSteps(
+  rows: readonly EvaluationRow[],
+  options: EvaluateOptions,
+): Generator<Progress, DetailedEvaluation> {
   const referenced = rows.filter((row) => row.reference !== undefined).length
   const settings: Required<EvaluateOptions> = {
     bootstrap: options.bootstrap ?? 1000,
@@ -87,7 +104,7 @@ function* evaluationSteps(rows: readonly EvaluationRow[], options: EvaluateOptio
   yield* fillPairs(columns, rows, settings)
 
   const sets = [Int32Array.from(rows.keys()), ...sourcesOf(rows).map(([, members]) => members)]
-  const measured: Measurements[] = []
+  const measured: Measured[] = []
   for (const [index, chosen] of sets.entries()) {
     for (const steps = measure(columns, rows, chosen, settings); ; ) {
       const step = steps.next()
@@ -99,16 +116,20 @@ function* evaluationSteps(rows: readonly EvaluationRow[], options: EvaluateOptio
       yield { label: 'resampling', done, total: sets.length * settings.bootstrap, unit: 'steps' }
     }
   }
-  const [metrics, ...bySource] = measured
-  const sources = sourcesOf(rows).map(([source, members], index) => sourceOf(source, members, rows, bySource[index]!))
-  return {
-    rows: rows.length,
-    referenced,
-    metrics: metrics!,
-    sources,
-    options: settings,
-    notes: notesOn(rows, metrics!),
-  }
+  const [whole, ...bySource] = measured
+  const { metrics, resamples } = whole!
+  const sources = sourcesOf(rows).map(([source, members], index) => {
+    return sourceOf(source, members, rows, bySource[index]!.metrics)
+  })
+  const notes = notesOn(rows, metrics)
+  const evaluation = { rows: rows.length, referenced, metrics, sources, options: settings, notes }
+  return { evaluation, resamples, rougeL: rougeLOfRows(columns, rows.length) }
+}
+
+/** [rows] */
+function rougeLOfRows({ data }: Columns, rows: number): Float64Array {
+  const [, score] = pairMetrics(predictionPair).find(([name]) => name === 'rougeL')!
+  return Float64Array.from({ length: rows }, (_, row) => score(data.subarray(row * width, (row + 1) * width)))
 }
 
 /** Columns that a text gives by itself, for the written texts and the true ones. */
@@ -169,29 +190,37 @@ function* fillPairs(
   }
 }
 
+interface Measured {
+  metrics: Measurements
+  resamples: DetailedEvaluation['resamples']
+}
+
 function* measure(
   columns: Columns,
   rows: readonly EvaluationRow[],
   chosen: Int32Array,
   settings: Required<EvaluateOptions>,
-): Generator<number, Measurements> {
+): Generator<number, Measured> {
   const sums = sumColumns(columns, chosen)
   const counted = wanted.filter(({ score }) => !Number.isNaN(score(sums)))
-  const ranges = yield* intervals(
+  const samples = yield* resampled(
     columns,
     chosen,
     counted.map(({ score }) => score),
     { resamples: settings.bootstrap, seed: settings.seed },
   )
   const found: Measurements = {}
+  const resamples: Measured['resamples'] = {}
   for (const [index, { name, of, score }] of counted.entries()) {
-    const interval = ranges[index]
+    const interval = intervalOf(samples[index]!)
     const estimate: Estimate = { value: score(sums), ...(interval && { interval }) }
-    if (of === 'prediction') found[name] = estimate
-    else if (of === 'references') found[name] = { ...found[name]!, references: estimate }
+    if (of === 'prediction') {
+      found[name] = estimate
+      resamples[name] = samples[index]!
+    } else if (of === 'references') found[name] = { ...found[name]!, references: estimate }
     else found[name] = { ...found[name]!, controls: { ...found[name]!.controls, [of]: estimate } }
   }
-  return { ...found, ...distinct(Array.from(chosen, (index) => rows[index]!)) }
+  return { metrics: { ...found, ...distinct(Array.from(chosen, (index) => rows[index]!)) }, resamples }
 }
 
 /** Rows of each source, most rows first; none where all rows have one. */

@@ -1,4 +1,6 @@
 // What goes into an evaluation and what comes out of it.
+import type { Matched } from './match.js'
+import type { Outcomes } from './paired.js'
 
 /** One written text and what is known about it. */
 export interface EvaluationRow {
@@ -78,5 +80,42 @@ export interface Evaluation {
   sources: SourceEvaluation[]
   options: Required<EvaluateOptions>
   /** What a reader must know to read the numbers right. */
+  notes: string[]
+}
+
+export interface EvaluateSystemsOptions extends EvaluateOptions {
+  /** The system that the others are held against. Default: the first. */
+  baseline?: string
+}
+
+/** What a system has more than another (less: below 0), in the metric's own unit. */
+export interface Difference extends Estimate {
+  /** Two-sided, of the paired bootstrap over rows. */
+  p?: number
+}
+
+/** A system against the baseline; wins, ties and losses are rows by ROUGE-L. */
+export interface SystemDifferences extends Outcomes {
+  system: string
+  baseline: string
+  /** Metrics that both have and that the bootstrap is sound for. */
+  metrics: Partial<Record<MetricName, Difference>>
+}
+
+export interface SystemEvaluation extends Evaluation {
+  name: string
+}
+
+export interface SystemsEvaluation {
+  /** Rows that all systems have: everything is over these. */
+  rows: number
+  referenced: number
+  baseline: string
+  systems: SystemEvaluation[]
+  /** Of each system but the baseline. */
+  differences: SystemDifferences[]
+  unmatched: Matched['unmatched']
+  matchedBy: Matched['matchedBy']
+  options: Required<EvaluateOptions>
   notes: string[]
 }

@@ -11,6 +11,12 @@ export interface TableColumn {
   wrap?: boolean
 }
 
+/** A table's titles and what stands below them. */
+export interface Table {
+  columns: TableColumn[]
+  cells: string[][]
+}
+
 export interface TableOptions {
   /** Columns of the terminal. Default: stdout's, or 100 in a pipe. */
   width?: number

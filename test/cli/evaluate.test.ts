@@ -6,6 +6,7 @@ import { setTimeout } from 'node:timers/promises'
 import { Command } from 'commander'
 import { afterAll, afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { addEvaluate } from '../../src/cli/evaluate.js'
+import { systemsOf } from '../../src/cli/systems.js'
 
 const folder = mkdtempSync(join(tmpdir(), 'bt-evaluate-'))
 afterAll(() => rmSync(folder, { recursive: true }))
@@ -118,5 +119,56 @@ test.each([
 ])('%s %s is wrong usage', async (flag, value) => {
   await expect(run('--predictions', predictions, flag, value)).rejects.toMatchObject({
     code: 'commander.invalidArgument',
+  })
+})
+
+describe('several prediction files', () => {
+  const others = join(folder, 'others.jsonl')
+  writeFileSync(
+    others,
+    topics
+      .slice(2)
+      .map((topic) => ({
+        id: topic,
+        instruction: `Name ${topic}`,
+        response: `What there is to say of ${topic} is soon said.`,
+      }))
+      .map((row) => `${JSON.stringify(row)}\n`)
+      .join(''),
+  )
+  test('are systems of their own, compared on the rows that all have', async () => {
+    const json = join(folder, 'systems.json')
+    const args = ['--bootstrap', '100', '--output', json, '--markdown', join(folder, 'systems.md')]
+    expect(await run('--predictions', predictions, `plain=${others}`, ...args)).toBe(0)
+    expect(stdout).toContain('2 systems on the same 10 rows (matched by id), all with a true text. Baseline: pairs.')
+    expect(stdout).toMatch(/^plain against pairs +0 +0 +10$/m)
+    expect(stdout).toMatch(/^ROUGE-L +100\.0 +33\.3 +-66\.7 +-66\.7 – -66\.7 +\S+$/m)
+    expect(stdout).toContain(`Left out of pairs: ${predictions}:1, ${predictions}:2.`)
+    const report = JSON.parse(readFileSync(json, 'utf8'))
+    expect(report).toMatchObject({ rows: 10, baseline: 'pairs', files: { pairs: [predictions], plain: [others] } })
+    expect(report.differences[0].metrics.rougeL.value).toBeCloseTo(-200 / 3)
+    const markdown = readFileSync(join(folder, 'systems.md'), 'utf8')
+    expect(markdown).toContain('## plain against pairs')
+    expect(markdown).toContain('| pairs, shuffled |')
+    expect(markdown).toContain('| ROUGE-L precision |')
+  })
+  test('are held against --baseline', async () => {
+    await run('--predictions', predictions, others, '--baseline', 'others', '--bootstrap', '20')
+    expect(stdout).toMatch(/^pairs against others +10 +0 +0$/m)
+    expect(await run('--predictions', predictions, others, '--baseline', 'x')).toBe(2)
+  })
+  test('are one system with --together, and files of one name are', async () => {
+    expect(await run('--predictions', predictions, others, '--together', '--bootstrap', '0', '--json')).toBe(0)
+    expect(JSON.parse(stdout)).toMatchObject({ event: 'evaluation', rows: 22, referenced: 12 })
+    expect(systemsOf(['a=1.jsonl', 'b=2.jsonl', 'a=3.jsonl'], false)).toEqual([
+      { name: 'a', files: ['1.jsonl', '3.jsonl'] },
+      { name: 'b', files: ['2.jsonl'] },
+    ])
+  })
+  test('of one file name keep their paths; a file whose own name holds "=" is a file', () => {
+    expect(systemsOf(['x/p.jsonl', 'y/p.jsonl'], false).map(({ name }) => name)).toEqual(['x/p.jsonl', 'y/p.jsonl'])
+    expect(systemsOf(['a=1.jsonl'], false, (path) => path === 'a=1.jsonl')).toEqual([
+      { name: 'a-1', files: ['a=1.jsonl'] },
+    ])
   })
 })

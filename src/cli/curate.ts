@@ -1,0 +1,129 @@
+// `bt-native curate`: flags in, the kept rows and all scored rows to files, histograms on stdout, progress on stderr.
+import { type Command, Option } from 'commander'
+import { type CurateInput, curateFields, curateSchema } from '../curate/options.js'
+import type { CurateStart, CurateSummary } from '../curate/types.js'
+import { resolveOptions } from '../fields.js'
+import { histogramText, sparkline } from '../report/histogram.js'
+import { renderTable } from '../report/table.js'
+import { packageVersion } from '../version.js'
+import { addFlags, flagOf, givenOptions } from './flags.js'
+import { formatBytes, formatCount, formatDuration, formatPercent, plural } from './format.js'
+import { isInterruption, onInterrupt, resumeLine } from './interrupt.js'
+import { exitCodes, runCommand, type Terminal } from './terminal.js'
+
+export function addCurate(program: Command): void {
+  const command = program
+    .command('curate')
+    .description(
+      'Score (instruction, response) pairs by a forward model, and keep the good ones. The same command again goes on ' +
+        'where it was; other rules choose again at once, without scoring.',
+    )
+  addFlags(command, curateFields)
+  command
+    .optionsGroup('Other:')
+    .option('--json', 'one JSON object an event on stdout')
+    .addHelpOption(new Option('-h, --help', 'print this help').helpGroup('Other:'))
+    .addHelpText('after', examples)
+    .action((options) => runCommand(program, options, (terminal) => curateCommand(options, terminal)))
+}
+
+const examples = `
+Examples:
+  $ bt-native curate --adapter runs/m0 --input pairs.jsonl --min quality=3.5
+  $ bt-native curate --adapter runs/m0 --backward runs/first --input pairs.jsonl --output curated.jsonl \\
+      --keep 'quality >= 3 and pmi > 0.2 and length < 3000' --budget 20000 --by backwardPmi`
+
+async function curateCommand(parsed: Record<string, unknown>, terminal: Terminal): Promise<number> {
+  const given = resolveOptions(curateSchema, givenOptions<CurateInput>(parsed, curateFields), undefined, flagOf)
+  const { curate } = await import('../curate/run.js')
+  const interrupts = onInterrupt(terminal, () => 'stopping after the rows under way; scores so far are saved')
+  let begun = false
+  try {
+    const rows = curate(given, {
+      signal: interrupts.soft,
+      abort: interrupts.hard,
+      onProgress: terminal.progress,
+      onStart: (start) => {
+        begun = true
+        reportStart(start, terminal)
+      },
+      onWarning: (text) => terminal.warn(text),
+    })
+    let next = await rows.next()
+    while (!next.done) next = await rows.next()
+    terminal.endProgress()
+    return reportEnd(next.value, terminal)
+  } catch (error) {
+    if (!isInterruption(error, interrupts)) throw error
+    terminal.endProgress()
+    terminal.info(`stopped; scores so far are saved\nresume: ${resumeLine(begun)}`)
+    return exitCodes.interrupted
+  } finally {
+    interrupts.dispose()
+  }
+}
+
+function reportStart(start: CurateStart, terminal: Terminal): void {
+  terminal.event({ event: 'started', ...start })
+  const threads = start.device === 'cpu' ? `, ${plural(start.threads, 'thread')}` : ''
+  const head = (name: string, text: string) => terminal.info(`${terminal.bold(name.padEnd(9))} ${text}`)
+  terminal.info(`bt-native ${packageVersion()} · ${start.detail} · ${start.device}${threads}, ${start.precision}\n`)
+  head('model', start.model)
+  if (start.adapter) head('adapter', start.adapter)
+  head('template', start.template)
+  if (start.backward) head('backward', start.backward)
+  if (start.rowsDone > 0) terminal.info(`going on after ${plural(start.rowsDone, 'row')}`)
+}
+
+function reportEnd(summary: CurateSummary, terminal: Terminal): number {
+  const event = summary.interrupted ? 'interrupted' : summary.alreadyDone ? 'already-finished' : 'finished'
+  terminal.event({ event, ...summary })
+  for (const { reason, count, examples } of summary.dropped) {
+    terminal.warn(`${plural(count, 'row')} of the input left out: ${reason} (${examples.join(', ')})`)
+  }
+  if (summary.interrupted) {
+    terminal.info(`saved the scores of ${plural(summary.rows, 'row')}\nresume: ${resumeLine(true)}`)
+    return exitCodes.interrupted
+  }
+  if (!terminal.json) showHistograms(summary, terminal)
+  if (summary.alreadyDone) {
+    terminal.info(`${summary.output} is finished already. Other rules choose again; --force scores again.`)
+  }
+  if (summary.written > 0) {
+    const rate = `${formatCount(summary.written / summary.seconds, 1)} rows/s`
+    terminal.info(
+      `${terminal.ok('scored')} ${plural(summary.written, 'row')} in ${formatDuration(summary.seconds)} · ${rate} · ` +
+        `peak memory ${formatBytes(summary.peakMemory)}`,
+    )
+  }
+  if (summary.cut > 0) terminal.info(`${plural(summary.cut, 'response')} read up to --max-tokens`)
+  const left = Object.entries(summary.rejected).map(([rule, count]) => `${rule} ${formatCount(count)}`)
+  if (left.length > 0) terminal.info(`left out  ${left.join(', ')}`)
+  terminal.info(
+    `${terminal.ok('kept')} ${formatCount(summary.kept)} of ${plural(summary.rows, 'row')} (${formatPercent(summary.rows ? summary.kept / summary.rows : 0)}) ` +
+      `in ${summary.output}; all with their scores in ${summary.scoredOutput}`,
+  )
+  return exitCodes.done
+}
+
+/** Every score in a line, and those that the rows were chosen by as bars. */
+function showHistograms({ histograms, chosenBy }: CurateSummary, terminal: Terminal): void {
+  if (histograms.length === 0) return
+  const number = (value: number) => `${Number(value.toPrecision(3))}`
+  const rows = histograms.map(({ score, edges, all, kept }) => [
+    score,
+    number(edges[0]!),
+    number(edges.at(-1)!),
+    sparkline(all),
+    sparkline(kept, Math.max(...all)),
+  ])
+  const columns = ['score', 'from', 'to', 'all rows', 'kept'].map((title, at) => ({
+    title,
+    align: at === 1 || at === 2 ? ('right' as const) : ('left' as const),
+    wrap: false,
+  }))
+  terminal.result(renderTable(columns, rows, { paintTitle: terminal.bold }))
+  for (const one of histograms.filter(({ score }) => chosenBy.includes(score))) {
+    terminal.result(`\n${histogramText(`${terminal.bold(one.score)} ${terminal.dim('kept of all')}`, one)}`)
+  }
+}
