@@ -283,9 +283,9 @@ function lineageQuery({ scored = [], training = [] }: LineageInputs): string {
       ${there(iterations, iterationType)} AS iterations,
       if(r.response <> b.response, b.response, NULL) AS original_response,
       ${there(trained, 'VARCHAR[]')} AS in_training_of
-    FROM base b
-    LEFT JOIN segments s ON s.id = b.id AND b.origin <> 'seed'
-    LEFT JOIN rewritten r ON r.id = b.id AND b.origin <> 'seed'
+    FROM (SELECT *, if(origin = 'seed', NULL, id) AS pair FROM base) b
+    LEFT JOIN segments s ON s.id = b.pair
+    LEFT JOIN rewritten r ON r.id = b.pair
     ${scored.map((_, at) => `LEFT JOIN scored_${at} s${at} ON s${at}.id = b.id`).join('\n    ')}
     ${training.map((_, at) => `LEFT JOIN training_${at} t${at} ON t${at}.id = b.id`).join('\n    ')}
     ORDER BY b.id, b.origin`
