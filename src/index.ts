@@ -14,6 +14,7 @@ export type {
 export { type PreprocessOptions, type PreprocessReport, preprocess } from './data/preprocess.js'
 export type { DataRow, DropCount } from './data/types.js'
 export { buildLineage, type LineageInputs, type LineageSummary, type Origin } from './dataset/lineage.js'
+export type { DatasetFormat, DatasetInput, DatasetOptions } from './dataset/options.js'
 export { lineageInputsOf } from './dataset/run-files.js'
 export {
   type Excerpt,
@@ -24,6 +25,7 @@ export {
   trace,
 } from './dataset/trace.js'
 export { renderTrace, type TraceTextOptions } from './dataset/trace-text.js'
+export { type DatasetControl, type DatasetSummary, writeDataset } from './dataset/write.js'
 export { BtError, type BtErrorOptions } from './errors.js'
 export type { ExportInput, ExportOptions } from './export/options.js'
 export { type ExportControl, exportModel } from './export/run.js'

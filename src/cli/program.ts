@@ -88,6 +88,14 @@ const commands: CommandEntry[] = [
     group: 'Work:',
     summary: 'score pairs and keep the good ones',
     load: async () => (await import('./curate.js')).addCurate,
+  },
+  {
+    name: 'dataset',
+    group: 'Work:',
+    summary: 'write rows as a data set that others read, with a card',
+    load: async () => (await import('./dataset.js')).addDataset,
+  },
+  {
     name: 'trace',
     group: 'Work:',
     summary: 'tell where a row came from, what wrote it, and why it was kept',

@@ -79,7 +79,8 @@ export const formats: Format[] = [
       name: pairNames[`${instruction},${response}`] ?? `${instruction}/${response}`,
       shape: `{${instruction}, ${response}${context ? `, ${context}?` : ''}}`,
       recognises: (value) => instruction in value && response in value,
-      read: (record) => readPair(record, { instruction, response, ...(context ? { context } : {}) }),
+      read: (record) =>
+        historyOf(record.value) ?? readPair(record, { instruction, response, ...(context ? { context } : {}) }),
     }),
   ),
 ]
@@ -97,6 +98,26 @@ function conversation(name: string, column: string, shape: string, isTurn: (turn
       return pairOfTurns(value, [column], turnsOf(turns))
     },
   }
+}
+
+/** An Alpaca record with the turns before it, [[instruction, output], ...], as LLaMA-Factory writes conversations. */
+function historyOf(value: Value): Draft | Fault | undefined {
+  const { instruction, input, output, history, system } = value
+  if (typeof instruction !== 'string' || typeof output !== 'string' || !Array.isArray(history)) return undefined
+  if (history.length === 0 || !history.every(Array.isArray)) return undefined
+  const context = typeof input === 'string' && input.trim() !== '' ? `\n\n${input}` : ''
+  const told = typeof system === 'string' ? [{ role: 'system', content: system }] : []
+  const turns = turnsOf([
+    ...told,
+    ...history.flat().map(asTurn),
+    asTurn(`${instruction}${context}`, 0),
+    asTurn(output, 1),
+  ])
+  return pairOfTurns(value, ['instruction', 'input', 'output', 'history'], turns)
+}
+
+function asTurn(content: unknown, at: number): Value {
+  return { role: at % 2 === 0 ? 'user' : 'assistant', content }
 }
 
 function list(value: unknown): unknown[] {

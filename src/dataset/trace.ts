@@ -7,9 +7,10 @@ import { Drops } from '../data/drops.js'
 import { BtError } from '../errors.js'
 import { sha256 } from '../files.js'
 import { readDocuments } from '../segment/documents.js'
+import { currentLineage } from './current.js'
 import { type Database, openDatabase, quoted, rowsOf } from './database.js'
-import { buildLineage, fingerprintOf, type Origin } from './lineage.js'
-import { allFiles, isNewest, lineageFile, lineageInputsOf } from './run-files.js'
+import { fingerprintOf, type Origin } from './lineage.js'
+import { lineageInputsOf } from './run-files.js'
 
 /** What an iteration of curation said of a pair; nats and names as in `curate`. */
 export interface LineageIteration {
@@ -94,7 +95,7 @@ export async function trace({ id, run = '.', lineage }: TraceOptions): Promise<T
   const scratch = await mkdtemp(join(tmpdir(), 'bt-trace-'))
   const database = await openDatabase(scratch)
   try {
-    const file = lineage ?? (await lineageOf(run, scratch))
+    const file = lineage ?? (await currentLineage(run, scratch))
     const rows = await find(database, file, id)
     const folder = lineage === undefined ? run : undefined
     return { lineage: file, rows: await Promise.all(rows.map((row) => withExcerpt(row, folder))) }
@@ -102,18 +103,6 @@ export async function trace({ id, run = '.', lineage }: TraceOptions): Promise<T
     await database.close()
     await rm(scratch, { recursive: true, force: true })
   }
-}
-
-/** The run's own lineage, or one made of its files as they are now. */
-async function lineageOf(run: string, scratch: string): Promise<string> {
-  const own = join(run, lineageFile)
-  const inputs = await lineageInputsOf(run).catch((error: unknown) => error as Error)
-  if (inputs instanceof Error) {
-    if (await isNewest(own, [])) return own
-    throw inputs
-  }
-  if (await isNewest(own, allFiles(inputs))) return own
-  return (await buildLineage(inputs, join(scratch, lineageFile))).output
 }
 
 /** Ids that are shown when one is not enough. */
