@@ -109,8 +109,8 @@ function opening({ counts, making, version }: Card): string {
 function frontMatter({ title, license, formats, counts }: Card): Record<string, unknown> {
   const licenses = license ? [license] : [...new Set(counts.licenses.map(({ name }) => hubLicense(name)))]
   const languages = counts.languages.flatMap(({ name }) => (name !== null && /^[a-z]{2,3}$/.test(name) ? [name] : []))
-  // What loads quickest stands first and is the default.
-  const files = formats.toSorted((a, b) => Number(b === 'parquet') - Number(a === 'parquet'))
+  // Python's datasets reads all configurations of a repository with one reader: Parquet's alone, or JSON's.
+  const files: readonly DatasetFormat[] = formats.includes('parquet') ? ['parquet'] : formats
   return {
     pretty_name: title,
     license: licenses.length === 1 ? licenses[0] : licenses,
@@ -133,7 +133,11 @@ const contents: Record<DatasetFormat, string> = {
 }
 
 function filesList({ formats }: Card): string {
-  return formats.map((format) => `- \`${fileNames[format]}\`: ${contents[format]}`).join('\n')
+  const lines = formats.map((format) => `- \`${fileNames[format]}\`: ${contents[format]}`)
+  const others = formats.filter((format) => format !== 'parquet')
+  if (others.length === 0 || others.length === formats.length) return lines.join('\n')
+  const example = `load_dataset("json", data_files="${fileNames[others.at(-1)!]}")`
+  return `${lines.join('\n')}\n\nWithout a file's name Python's \`datasets\` loads the Parquet file; another one with \`${example}\`.`
 }
 
 /** Lines of a table that are shown. */
