@@ -18,11 +18,23 @@ const rows = []
 for await (const segment of segmentCorpus({ input, minCharacters: 200, repetition: 0 })) rows.push(segment)
 await writeFile(segments, rows.map((row) => `${JSON.stringify(row)}\n`).join(''))
 const written = rows.map(({ id, text, heading, source, language }) => {
-  return { id, instruction: `Explain: ${heading ?? 'this tool'}.`, response: text, source, language, license: 'Apache-2.0' }
+  return {
+    id,
+    instruction: `Explain: ${heading ?? 'this tool'}.`,
+    response: text,
+    source,
+    language,
+    license: 'Apache-2.0',
+  }
 })
 await writeFile(pairs, written.map((row) => `${JSON.stringify(row)}\n`).join(''))
 
-const summary = await writeDataset({ input: [pairs], output: join(output, 'data'), title: 'The docs, explained', force: true })
+const summary = await writeDataset({
+  input: [pairs],
+  output: join(output, 'data'),
+  title: 'The docs, explained',
+  force: true,
+})
 console.log(`${summary.rows} rows in ${summary.files.length} forms, card ${summary.card}`)
 
 const lineage = join(output, 'lineage.parquet')
