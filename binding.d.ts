@@ -53,6 +53,7 @@ export interface Core {
   openRuntime(options: RuntimeOptions): Runtime
 }
 
+/** The core, the processor and the devices. */
 export interface CoreInfo {
   /** torch version the core was compiled against, for instance "2.11.0". */
   torch: string
@@ -73,6 +74,7 @@ export interface CoreInfo {
   cudaKernels: { path: string; problem: string } | null
 }
 
+/** A device and its threads. */
 export interface RuntimeOptions {
   device: 'cpu' | 'cuda'
   /** Which CUDA device; 0 by default. */
@@ -81,6 +83,7 @@ export interface RuntimeOptions {
   threads: number
 }
 
+/** Type that weights are held and multiplied in. */
 export type Dtype = 'float32' | 'bfloat16' | 'float16'
 
 /** Element or block type of stored weights: safetensors' names for plain types, GGML's for blocks. */
@@ -107,6 +110,7 @@ export interface TensorEntry {
   interleavedHeads?: number
 }
 
+/** How the frequencies of rotary embedding are stretched for longer texts. */
 export interface RopeScaling {
   type: 'linear' | 'llama3'
   factor: number
@@ -143,6 +147,7 @@ export interface ModelConfig {
   maxPositions: number
 }
 
+/** A model: its shape, its files, and where each weight lies in them. */
 export interface LoadModelOptions {
   config: ModelConfig
   files: string[]
@@ -159,6 +164,7 @@ export interface LoadModelOptions {
 /** What a weight can be written as. */
 export type ExportType = 'F32' | 'F16' | 'BF16' | 'Q8_0' | 'Q4_0'
 
+/** A stored weight, what is added to it, and what it becomes. */
 export interface ExportTensorOptions {
   /** The file that holds the weight. */
   path: string
@@ -174,8 +180,10 @@ export interface ExportTensorOptions {
   update?: { scale: number; r: number; a: Float32Array; b: Float32Array }
 }
 
+/** The projections of a decoder layer that an adapter may change. */
 export type TargetModule = 'q_proj' | 'k_proj' | 'v_proj' | 'o_proj' | 'gate_proj' | 'up_proj' | 'down_proj'
 
+/** An adapter, in PEFT's terms. */
 export interface LoraOptions {
   r: number
   /** Scale of the update is alpha / r (or alpha / sqrt(r) with rsLora). */
@@ -213,6 +221,7 @@ export interface PackedBatch {
   rows: Int32Array
 }
 
+/** Optimizer, precision and engine of a trainer. */
 export interface TrainerOptions {
   /** 'fp16' adds the gradient scaler; LoRA weights, gradients and moments are FP32 in all three. */
   precision: 'fp32' | 'bf16' | 'fp16'
@@ -245,12 +254,14 @@ export interface TrainerOptions {
   growthInterval?: number
 }
 
+/** What changes from step to step. */
 export interface StepOptions {
   learningRate: number
   /** Optimizer step number, from 1; feeds dropout. */
   step: number
 }
 
+/** One optimizer step. */
 export interface StepResult {
   /** Nats per scored token, over the whole optimizer step. */
   loss: number
@@ -354,6 +365,7 @@ export interface SamplerOptions extends SamplingOptions {
   lookup?: number
 }
 
+/** Texts that end a sequence, with the bytes of every token to look for them in. */
 export interface StopTexts {
   texts: string[]
   /** The bytes that each token adds to a text, end to end. */
@@ -362,6 +374,7 @@ export interface StopTexts {
   tokenStart: Int32Array
 }
 
+/** A prompt to be completed. */
 export interface SamplerPrompt {
   /** Row id: its randomness is a function of (seed, id, position) alone. */
   id: number
@@ -371,6 +384,7 @@ export interface SamplerPrompt {
   temperature?: number
 }
 
+/** A sequence that has ended. */
 export interface Finished {
   id: number
   /** Generated tokens without the stop token; those that completed a stop text are in it. */
@@ -381,6 +395,7 @@ export interface Finished {
   reason: 'stop' | 'length' | 'not-finite'
 }
 
+/** What one call of advance() did. */
 export interface AdvanceResult {
   finished: Finished[]
   /** Sequences still running. */
@@ -397,6 +412,7 @@ export interface AdvanceResult {
   milliseconds: number
 }
 
+/** Memory of the process and of the device. */
 export interface MemoryInfo {
   /** Bytes of resident memory (VmRSS) now and at its peak (VmHWM). */
   resident: number
@@ -408,7 +424,9 @@ export interface MemoryInfo {
   devicePeak: number
 }
 
+/** A worker thread on one device; its calls are answered in order. */
 export interface Runtime {
+  /** Reads the weights of a model and converts them. BT_TENSOR_* where table, files and shape do not fit. */
   loadModel(options: LoadModelOptions): Promise<Model>
   /**
    * Reads one weight in FP32, adds the update, and rounds once.
@@ -416,6 +434,7 @@ export interface Runtime {
    * value is beyond the type, BT_TENSOR_SHAPE when the update does not fit or a row is not whole blocks
    */
   exportTensor(options: ExportTensorOptions): Promise<Uint8Array>
+  /** What is held now, and the peaks so far. */
   memory(): Promise<MemoryInfo>
   /** A GEMM of this dtype, timed for about 50 ms: TFLOP/s. */
   measureGemm(dtype: Dtype): Promise<number>
@@ -427,9 +446,11 @@ export interface Runtime {
   close(): Promise<void>
 }
 
+/** Frozen weights on a device. */
 export interface Model {
   /** Adds trainable low-rank updates. Several may be attached to one model; each call names the one it uses. */
   attachLora(options: LoraOptions): Promise<Lora>
+  /** A trainer of this adapter, its moments at zero. */
   createTrainer(lora: Lora, options: TrainerOptions): Promise<Trainer>
   /** With `lora`, samples from the adapted model. */
   createSampler(options: SamplerOptions, lora?: Lora): Promise<Sampler>
@@ -437,17 +458,26 @@ export interface Model {
   logProbs(batch: PackedBatch, lora?: Lora): Promise<Float32Array>
   /** [S * vocab] FP32 logits that predict each scored token: for tests and export checks. */
   logits(batch: PackedBatch, lora?: Lora): Promise<Float32Array>
+  /**
+   * [n * hidden] FP32: of each row the mean over its tokens of the final hidden states, after the last norm. What is scored
+   * plays no part.
+   */
+  hiddenStates(batch: PackedBatch, lora?: Lora): Promise<Float32Array>
+  /** Frees it after the calls made so far. Idempotent. */
   close(): Promise<void>
 }
 
+/** A low-rank adapter of one model. */
 export interface Lora {
   /** Copies of all matrices: for each layer, for each target in the order of the forward pass (q k v o gate up down), A then B. */
   tensors(): Promise<LoraTensor[]>
   /** Replaces all matrices. */
   load(tensors: LoraTensor[]): Promise<void>
+  /** Frees it after the calls made so far. Idempotent. */
   close(): Promise<void>
 }
 
+/** Steps of AdamW over one adapter. */
 export interface Trainer {
   /**
    * Forward and backward over every micro-batch, then one AdamW step. The loss is the sum over scored tokens
@@ -468,11 +498,15 @@ export interface Trainer {
    * together; empty for the 'reference' engine, which keeps nothing.
    */
   buffers(): Promise<Record<string, number>>
+  /** A copy of what the next step depends on beside the adapter. */
   state(): Promise<TrainerState>
+  /** Puts a state back. BT_ARGUMENT where its sizes are not those of the adapter. */
   restore(state: TrainerState): Promise<void>
+  /** Frees it after the calls made so far. Idempotent. */
   close(): Promise<void>
 }
 
+/** Sequences decoded side by side. */
 export interface Sampler {
   /** Queues prompts; they are admitted in order, as soon as a sequence ends and room is free. */
   add(prompts: SamplerPrompt[]): Promise<void>
@@ -483,5 +517,6 @@ export interface Sampler {
    * What rows begin with in common is computed once. BT_ARGUMENT for a row longer than the cache.
    */
   logProbs(batch: PackedBatch): Promise<Float32Array>
+  /** Frees it after the calls made so far. Idempotent. */
   close(): Promise<void>
 }

@@ -1,5 +1,6 @@
 // The one error class of the package: a code, what was wrong and where, and what to do about it.
 
+/** What a BtError has beside its code and message. */
 export interface BtErrorOptions {
   /** What the user can do; printed on its own line. */
   remedy?: string

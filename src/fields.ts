@@ -72,7 +72,7 @@ function unknownOption(option: string, names: string[]): BtError {
 }
 
 /** Zod's message; of a union, that of the branch that came furthest. */
-function wordsOf(issue: z.core.$ZodIssue): string {
+export function wordsOf(issue: z.core.$ZodIssue): string {
   if (issue.code === 'invalid_key' && issue.issues[0]) return wordsOf(issue.issues[0])
   if (issue.code !== 'invalid_union') return issue.message
   const branches = issue.errors.flatMap((branch) => branch.slice(0, 1))

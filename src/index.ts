@@ -1,7 +1,44 @@
 // The public API: what the command line does, as functions. Types here need nothing but this package's own.
+
+export type {
+  AdvanceResult,
+  CoreInfo,
+  Dtype,
+  ExportTensorOptions,
+  ExportType,
+  Finished,
+  LoadModelOptions,
+  Lora,
+  LoraOptions,
+  LoraTensor,
+  MemoryInfo,
+  Model,
+  ModelConfig,
+  NativeErrorCode,
+  NotFinite,
+  PackedBatch,
+  RopeScaling,
+  Runtime,
+  Sampler,
+  SamplerOptions,
+  SamplerPrompt,
+  SamplingOptions,
+  StepOptions,
+  StepResult,
+  StopTexts,
+  StoredType,
+  TargetModule,
+  TensorEntry,
+  Trainer,
+  TrainerOptions,
+  TrainerState,
+} from '../binding.js'
+export type { Calibration, ScoreSeparation } from './curate/calibration.js'
 export type { CurateInput, CurateOptions, ScorerInput, ScorerOptions } from './curate/options.js'
+export type { PlantedKind } from './curate/plant.js'
 export { type CurateControl, curate } from './curate/run.js'
 export { openScorer, type Scorer } from './curate/scorer.js'
+export type { Separation } from './curate/separation.js'
 export type {
   CandidatePair,
   CurateStart,
@@ -11,7 +48,13 @@ export type {
   ScoreHistogram,
   ScoreName,
 } from './curate/types.js'
+export type { Malformed } from './data/drops.js'
+export type { FilterOptions } from './data/filter.js'
+export type { PairColumns } from './data/formats.js'
+export type { LengthSummary } from './data/lengths.js'
+export type { PackableRow } from './data/packing.js'
 export { type PreprocessOptions, type PreprocessReport, preprocess } from './data/preprocess.js'
+export type { InputSummary } from './data/rows.js'
 export type { DataRow, DropCount } from './data/types.js'
 export { buildLineage, type LineageInputs, type LineageSummary, type Origin } from './dataset/lineage.js'
 export type { DatasetFormat, DatasetInput, DatasetOptions } from './dataset/options.js'
@@ -29,10 +72,11 @@ export {
 export { renderTrace, type TraceTextOptions } from './dataset/trace-text.js'
 export { type DatasetControl, type DatasetSummary, writeDataset } from './dataset/write.js'
 export { BtError, type BtErrorOptions } from './errors.js'
-export type { ExportInput, ExportOptions } from './export/options.js'
+export type { ExportDtype, ExportInput, ExportOptions } from './export/options.js'
 export { type ExportControl, exportModel } from './export/run.js'
 export type { ExportComparison, ExportStart, ExportSummary, ExportWritten } from './export/types.js'
 export type { Fault } from './generate/guard.js'
+export type { Precision } from './generate/machine.js'
 export { type MergeControl, type MergeOptions, type MergeSummary, mergeShards } from './generate/merge.js'
 export type { GenerateInput, GenerateOptions } from './generate/options.js'
 export { type PackedScoreOptions, rowLogProbs } from './generate/packed-score.js'
@@ -44,7 +88,13 @@ export type { FinishReason, GeneratedRow, GenerateSummary, WritingOutcome, Writt
 export { evaluate, evaluateAsync } from './metrics/evaluate.js'
 export type { Matched, System, SystemRow, Unmatched } from './metrics/match.js'
 export type { PaceControl } from './metrics/paced.js'
-export { type EvaluationInput, type ReadEvaluationOptions, readEvaluation } from './metrics/predictions.js'
+export {
+  type EvaluationColumns,
+  type EvaluationInput,
+  type PredictionRow,
+  type ReadEvaluationOptions,
+  readEvaluation,
+} from './metrics/predictions.js'
 export { evaluateSystems } from './metrics/systems.js'
 export type {
   Difference,
@@ -52,15 +102,43 @@ export type {
   EvaluateSystemsOptions,
   Evaluation,
   EvaluationRow,
+  Measurement,
+  Measurements,
+  MetricName,
+  SourceEvaluation,
   SystemDifferences,
   SystemEvaluation,
   SystemsEvaluation,
 } from './metrics/types.js'
 export { type OpenModelOptions, openModel } from './models/open.js'
 export type { ModelSource, TokenizerSource } from './models/types.js'
+export type { LoadOptions } from './native/load.js'
 export { coreInfo, type OpenRuntime, openRuntime, type RuntimeOptions } from './native/runtime.js'
+export type { ExecuteControl, PlannedStage, StageEvent } from './pipeline/execute.js'
+export type { Forecast } from './pipeline/forecast.js'
+export type { RecipeInput } from './pipeline/recipe.js'
+export {
+  planRun,
+  type RunControl,
+  type RunEvent,
+  type RunInput,
+  type RunPlan,
+  type RunSummary,
+  run,
+} from './pipeline/run.js'
+export type { StageKind, StageResult } from './pipeline/stage.js'
+export type { FileStamp, StageRecord } from './pipeline/state.js'
 export type { OnProgress, Progress } from './progress.js'
-export type { Audit, AuditRow, AuditRowSize, AuditToken, Overlap, Spread, TokenKind } from './report/audit.js'
+export type {
+  Audit,
+  AuditRow,
+  AuditRowSize,
+  AuditToken,
+  Overlap,
+  OverlapKind,
+  Spread,
+  TokenKind,
+} from './report/audit.js'
 export { auditPage } from './report/audit-page.js'
 export { type AuditTextOptions, auditText } from './report/audit-text.js'
 export { type Histogram, histogramOf, histogramText } from './report/histogram.js'
@@ -81,18 +159,24 @@ export {
 } from './segment/run.js'
 export type { DroppedRow, Segment, SegmentSummary } from './segment/types.js'
 export type { SpelledToken } from './text/spell.js'
-export { makeTemplate, templateFromDescription } from './text/template.js'
+export { makeTemplate, type TemplateOptions, type TemplateSource, templateFromDescription } from './text/template.js'
 export { openTokenizer } from './text/tokenizer.js'
 export type {
+  ControlToken,
+  Conversation,
+  ConversationRow,
   Dropped,
+  EncodedConversation,
   EncodedPrompt,
   EncodedRow,
   Pair,
   PromptTemplate,
   Task,
   TemplateDescription,
+  TextPlace,
   Tokenizer,
   TracedRow,
+  Turns,
 } from './text/types.js'
 export { type AuditChoice, audit } from './train/audit.js'
 export type {
@@ -108,6 +192,7 @@ export { type PlanControl, planTraining, type SplitPlan, type TimePlan, type Tra
 export type { MemoryNeed } from './train/memory.js'
 export type { TrainInput, TrainOptions } from './train/options.js'
 export { readReport, trainReport } from './train/report.js'
+export type { PrepareControl } from './train/rows.js'
 export { type TrainControl, train } from './train/run.js'
 export type { Sample } from './train/samples.js'
 export type { StepScores } from './train/spikes.js'

@@ -9,6 +9,9 @@ export interface Progress {
   total?: number
   /** What a unit is. */
   unit: 'bytes' | 'rows' | 'steps' | 'tokens' | 'files'
+  /** What else is to be said now: "loss 2.291". */
+  note?: string
 }
 
+/** Called now and then while something long runs. */
 export type OnProgress = (progress: Progress) => void

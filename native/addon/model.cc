@@ -23,6 +23,7 @@ std::vector<napi_property_descriptor> ModelObject::methods() {
           property("createSampler", asyncMethod<ModelObject, &ModelObject::createSampler>),
           property("logProbs", asyncMethod<ModelObject, &ModelObject::logProbs>),
           property("logits", asyncMethod<ModelObject, &ModelObject::logits>),
+          property("hiddenStates", asyncMethod<ModelObject, &ModelObject::hiddenStates>),
           property("close", asyncMethod<ModelObject, &ModelObject::closeModel>)};
 }
 
@@ -111,6 +112,18 @@ Napi::Value ModelObject::logProbs(const Napi::CallbackInfo& info) {
       info.Env(),
       [slot, lora, batch = std::move(batch)] {
         return bt::logProbs(*slot->object, lora ? lora->object.get() : nullptr, batch);
+      },
+      fromFloats);
+}
+
+Napi::Value ModelObject::hiddenStates(const Napi::CallbackInfo& info) {
+  auto batch = toBatch(info[0], "batch", config_);
+  auto lora = loraArgument(info, 1, true);
+  auto slot = open(kName);
+  return session_->call(
+      info.Env(),
+      [slot, lora, batch = std::move(batch)] {
+        return meanHiddenStates(*slot->object, lora ? lora->object.get() : nullptr, batch);
       },
       fromFloats);
 }

@@ -24,6 +24,7 @@ class ModelObject : public SlotHandle<Model> {
   Napi::Value createSampler(const Napi::CallbackInfo& info);
   Napi::Value logProbs(const Napi::CallbackInfo& info);
   Napi::Value logits(const Napi::CallbackInfo& info);
+  Napi::Value hiddenStates(const Napi::CallbackInfo& info);
   Napi::Value closeModel(const Napi::CallbackInfo& info);
   // The slot of argument `index`, which must be a Lora of this model; null when it may be absent and is.
   std::shared_ptr<Slot<Lora>> loraArgument(const Napi::CallbackInfo& info, size_t index, bool optional);

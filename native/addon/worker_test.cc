@@ -78,6 +78,49 @@ void manyThreadsAtOnce() {
   check(answered == kThreads * kJobs, "a job was neither run nor given up");
 }
 
+// Some threads post, one aborts, one stops the worker in the midst of it: what was taken is answered once.
+void stopsWhileOthersPost() {
+  constexpr int kRounds = 50, kThreads = 3, kJobs = 200;
+  for (int round = 0; round < kRounds; round++) {
+    std::vector<std::atomic<int>> answers(kThreads * kJobs);
+    std::atomic<int> running{0}, answered{0};
+    std::atomic<bool> overlapped{false};
+    bt::Worker worker([] {}, [] {});
+    std::vector<std::thread> threads;
+    for (int t = 0; t < kThreads; t++) {
+      threads.emplace_back([&, t] {
+        for (int i = 0; i < kJobs; i++) {
+          auto* answer = &answers[static_cast<size_t>(t * kJobs + i)];
+          worker.post({[&, answer](bool) {
+            if (running.fetch_add(1) != 0) overlapped = true;
+            (*answer)++;
+            answered++;
+            running--;
+          }});
+        }
+      });
+    }
+    threads.emplace_back([&] {
+      for (int i = 0; i < 20; i++) worker.abort();
+    });
+    threads.emplace_back([&] {
+      while (answered < round) std::this_thread::yield();
+      worker.stop();
+    });
+    for (auto& thread : threads) thread.join();
+    worker.join();
+    check(!overlapped, "two jobs ran at once");
+    for (int t = 0; t < kThreads; t++) {
+      bool dropped = false;  // after stop() nothing more of a thread is taken
+      for (int i = 0; i < kJobs; i++) {
+        const int times = answers[static_cast<size_t>(t * kJobs + i)];
+        check(times <= 1 && !(dropped && times == 1), "a job was answered twice, or after one that was dropped");
+        dropped = dropped || times == 0;
+      }
+    }
+  }
+}
+
 void endsWhileIdleAndCountsTheLiving() {
   for (int i = 0; i < 50; i++) {
     bt::Worker worker([] {}, [] {});
@@ -94,6 +137,7 @@ int main() {
     runsInOrderOnOneThread();
     abortStopsTheRunningJobAndTheWaiting();
     manyThreadsAtOnce();
+    stopsWhileOthersPost();
     endsWhileIdleAndCountsTheLiving();
     std::puts("ok");
     return 0;

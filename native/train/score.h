@@ -1,4 +1,4 @@
-// Log-probabilities and logits of given tokens, without gradients.
+// Log-probabilities, logits and hidden states of given tokens, without gradients.
 #pragma once
 #include <vector>
 
@@ -13,5 +13,8 @@ std::vector<float> logProbs(Model& model, const Lora* lora, const PackedBatch& b
 
 // [S * vocab] FP32 logits that predict each scored token. Worker thread only.
 std::vector<float> logits(Model& model, const Lora* lora, const PackedBatch& batch);
+
+// [n * hidden] mean over each row's tokens of the final hidden states. `scored` plays no part. Worker thread only.
+std::vector<float> meanHiddenStates(Model& model, const Lora* lora, const PackedBatch& batch);
 
 }  // namespace bt

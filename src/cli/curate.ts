@@ -1,6 +1,8 @@
 // `bt-native curate`: flags in, the kept rows and all scored rows to files, histograms on stdout, progress on stderr.
 import { type Command, Option } from 'commander'
+import type { Calibration } from '../curate/calibration.js'
 import { type CurateInput, curateFields, curateSchema } from '../curate/options.js'
+import { plantedKinds } from '../curate/plant.js'
 import type { CurateStart, CurateSummary } from '../curate/types.js'
 import { resolveOptions } from '../fields.js'
 import { histogramText, sparkline } from '../report/histogram.js'
@@ -44,8 +46,8 @@ async function curateCommand(parsed: Record<string, unknown>, terminal: Terminal
       abort: interrupts.hard,
       onProgress: terminal.progress,
       onStart: (start) => {
+        reportStart(start, begun, terminal)
         begun = true
-        reportStart(start, terminal)
       },
       onWarning: (text) => terminal.warn(text),
     })
@@ -63,8 +65,10 @@ async function curateCommand(parsed: Record<string, unknown>, terminal: Terminal
   }
 }
 
-function reportStart(start: CurateStart, terminal: Terminal): void {
+/** @param again models are loaded already: another stage begins */
+function reportStart(start: CurateStart, again: boolean, terminal: Terminal): void {
   terminal.event({ event: 'started', ...start })
+  if (again) return
   const threads = start.device === 'cpu' ? `, ${plural(start.threads, 'thread')}` : ''
   const head = (name: string, text: string) => terminal.info(`${terminal.bold(name.padEnd(9))} ${text}`)
   terminal.info(`bt-native ${packageVersion()} · ${start.detail} · ${start.device}${threads}, ${start.precision}\n`)
@@ -89,10 +93,13 @@ function reportEnd(summary: CurateSummary, terminal: Terminal): number {
   if (summary.alreadyDone) {
     terminal.info(`${summary.output} is finished already. Other rules choose again; --force scores again.`)
   }
-  if (summary.written > 0) {
-    const rate = `${formatCount(summary.written / summary.seconds, 1)} rows/s`
+  const { calibration } = summary
+  if (calibration && !terminal.json) terminal.result(calibrationText(calibration, terminal))
+  const written = summary.written + summary.plantedWritten
+  if (written > 0) {
+    const rate = `${formatCount(written / summary.seconds, 1)} rows/s`
     terminal.info(
-      `${terminal.ok('scored')} ${plural(summary.written, 'row')} in ${formatDuration(summary.seconds)} · ${rate} · ` +
+      `${terminal.ok('scored')} ${plural(written, 'row')} in ${formatDuration(summary.seconds)} · ${rate} · ` +
         `peak memory ${formatBytes(summary.peakMemory)}`,
     )
   }
@@ -126,4 +133,23 @@ function showHistograms({ histograms, chosenBy }: CurateSummary, terminal: Termi
   for (const one of histograms.filter(({ score }) => chosenBy.includes(score))) {
     terminal.result(`\n${histogramText(`${terminal.bold(one.score)} ${terminal.dim('kept of all')}`, one)}`)
   }
+}
+
+/** A line a score: how well it tells good from planted pairs, in all and by kind, and what its best threshold gives. */
+function calibrationText({ good, planted, reference, scores }: Calibration, terminal: Terminal): string {
+  const two = (value: number) => value.toFixed(2)
+  const three = (value: number) => value.toFixed(3)
+  const rows = scores.map(({ score, better, all, kinds }) => [
+    score,
+    `${three(all.auc)} ${two(all.interval[0])}-${two(all.interval[1])}`,
+    ...plantedKinds.map((kind) => three(kinds[kind].auc)),
+    `${better === 'high' ? '>=' : '<='} ${Number(all.threshold.toPrecision(3))}`,
+    formatPercent(all.precision),
+    formatPercent(all.recall),
+  ])
+  const titles = ['score', 'AUC, 95 %', ...plantedKinds, 'keep', 'precision', 'recall']
+  const columns = titles.map((title, at) => ({ title, align: at === 0 ? ('left' as const) : ('right' as const) }))
+  const bad = Object.values(planted).reduce((sum, count) => sum + count, 0)
+  const head = `calibration on ${plural(good, 'pair')} of ${reference} and ${formatCount(bad)} planted ones`
+  return `\n${terminal.bold(head)}\n${renderTable(columns, rows)}\n`
 }

@@ -1,18 +1,7 @@
 // Numbers as a person reads them: thousands separated, units always named. No colour, no layout.
 import { formatCount } from '../units.js'
 
-export { formatBytes, formatCount } from '../units.js'
-
-/** Seconds as "42 s", "5:02" or "1:02:03". */
-export function formatDuration(seconds: number): string {
-  if (!Number.isFinite(seconds) || seconds < 0) return '--:--'
-  const whole = Math.round(seconds)
-  if (whole < 60) return `${whole} s`
-  const two = (value: number) => String(value).padStart(2, '0')
-  const hours = Math.floor(whole / 3600)
-  const minutes = Math.floor((whole % 3600) / 60)
-  return hours > 0 ? `${hours}:${two(minutes)}:${two(whole % 60)}` : `${minutes}:${two(whole % 60)}`
-}
+export { formatBytes, formatCount, formatDuration } from '../units.js'
 
 /** Parameters or weights: 134515008 -> "134.5 M". */
 export function formatMillions(value: number): string {

@@ -24,6 +24,12 @@ const commands: CommandEntry[] = [
     load: async () => (await import('./doctor.js')).addDoctor,
   },
   {
+    name: 'run',
+    group: 'The loop:',
+    summary: 'run a recipe: the whole loop, each stage when what it depends on has changed',
+    load: async () => (await import('./loop.js')).addRun,
+  },
+  {
     name: 'preprocess',
     group: 'Work:',
     summary: 'turn data sets into clean (instruction, response) rows',

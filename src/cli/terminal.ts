@@ -219,6 +219,7 @@ function progressText(progress: Progress, rate: number | undefined, columns: num
     parts.push(unit === 'bytes' ? `${amount(rate)}/s` : `${formatCount(rate, rate < 10 ? 1 : 0)} ${unit}/s`)
     if (total && done < total) parts.push(`eta ${formatDuration((total - done) / rate)}`)
   }
+  if (progress.note) parts.push(progress.note)
   const line = (share: string[]) => [`  ${progress.label}`, ...share, ...parts].join('  ')
   if (fraction === undefined) return line([]).slice(0, columns)
   const percent = `${String(Math.floor(fraction * 100)).padStart(3)} %`

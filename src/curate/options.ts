@@ -21,6 +21,7 @@ export const scorerFields = {
     { group: model, value: '<name>' },
     z.string().min(1).optional().describe('base model, where it is not the one that the adapter names'),
   ),
+  system: generateFields.system,
   backward: field(
     { group: model, value: '<folder>', shapesResult: true },
     z.string().min(1).optional().describe('adapter of a backward model: adds the scores backward and backwardPmi'),
@@ -60,14 +61,17 @@ export const scorerSchema = objectOf(scorerFields)
 export type ScorerInput = z.input<typeof scorerSchema>
 export type ScorerOptions = z.output<typeof scorerSchema>
 
+/** Good pairs of a calibration that does not say how many. */
+export const defaultCalibration = 200
+
 const scoreName = z.enum(scoreNames)
 
 const { batchTokens, precision, device, threads, ...scoreFields } = scorerFields
-const { adapter, model: baseModel, backward, backwardModel, ...scoringFields } = scoreFields
+const { adapter, model: baseModel, system, backward, backwardModel, ...scoringFields } = scoreFields
 
 /** The table. Order is the order of the help. */
 export const curateFields = {
-  ...{ adapter, model: baseModel, backward, backwardModel },
+  ...{ adapter, model: baseModel, system, backward, backwardModel },
   input: field(
     { group: rows, value: '<file>' },
     z
@@ -93,6 +97,23 @@ export const curateFields = {
   ),
   force: field({ group: rows }, z.boolean().default(false).describe('score again what is scored')),
   ...scoringFields,
+  calibrate: field(
+    { group: scoring, value: '[n]' },
+    z
+      .union([z.literal(true), z.int().min(10)])
+      .optional()
+      .describe(
+        'measure the scores on bad pairs that are planted beside so many good ones (200 if not said), and add the score fit',
+      ),
+  ),
+  reference: field(
+    { group: scoring, value: '<file>' },
+    z
+      .string()
+      .min(1)
+      .optional()
+      .describe('pairs that are known to be good, for --calibrate; the input itself if not given'),
+  ),
   min: field(
     { group: choosing, value: '<map>' },
     z

@@ -20,7 +20,6 @@ export interface CuratePaths {
   /** Folder of what goes on where it was: scores of the input, of planted pairs, hidden states. */
   work: string
   scores: string
-  planted: string
 }
 
 /** "curated.jsonl" -> "curated.scored.jsonl", "curated.work/", ... in the same folder. */
@@ -35,7 +34,6 @@ export function pathsOf(output: string): CuratePaths {
     calibration: `${stem}.calibration.json`,
     work,
     scores: join(work, 'scores.jsonl'),
-    planted: join(work, 'planted.jsonl'),
   }
 }
 

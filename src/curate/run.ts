@@ -4,7 +4,7 @@ import { readFile, stat } from 'node:fs/promises'
 import { checkFile } from '../data/bytes.js'
 import { BtError, hasCode } from '../errors.js'
 import { resolveOptions } from '../fields.js'
-import { sha256, writeFileAtomic } from '../files.js'
+import { sha256, sha256File, writeFileAtomic } from '../files.js'
 import type { Precision } from '../generate/machine.js'
 import type { Fingerprint } from '../generate/output.js'
 import { openAhead } from '../native/ahead.js'
@@ -12,12 +12,20 @@ import { plainName } from '../paths.js'
 import type { OnProgress } from '../progress.js'
 import { histogramOf } from '../report/histogram.js'
 import { packageVersion } from '../version.js'
+import { calibrateStage } from './calibrate-stage.js'
+import { type Calibration, fitOf } from './calibration.js'
 import { checkExpression, evaluateExpression } from './expression.js'
-import { type CurateInput, type CurateOptions, curateSchema, type ScorerOptions } from './options.js'
+import {
+  type CurateInput,
+  type CurateOptions,
+  curateSchema,
+  defaultCalibration,
+  type ScorerOptions,
+} from './options.js'
 import { type CuratePaths, logRows, pathsOf, writeOutputs } from './outputs.js'
 import { ratingPrompt } from './rating.js'
 import { readCandidates } from './rows.js'
-import { finishedStage, type StageOptions, type StageResult, scoreStage } from './score-stage.js'
+import { finishedStage, type StageControl, type StageOptions, scoreStage } from './score-stage.js'
 import { type LocatedScorer, loadScorer, locateScorer, type Scorer } from './scorer.js'
 import { completeRules, missingScore, type SelectionRules, type SelectionTable, select } from './select.js'
 import {
@@ -52,6 +60,7 @@ export async function* curate(
 ): AsyncGenerator<ScoredPair, CurateSummary> {
   const options = resolveOptions(curateSchema, input)
   if (options.input !== '-') await checkFile(options.input)
+  if (options.reference !== undefined) await checkFile(options.reference)
   await checkRules(options)
   const paths = pathsOf(options.output ?? `${plainName(options.input)}.curated.jsonl`)
   await refuseForeign(paths, options.force)
@@ -61,18 +70,30 @@ export async function* curate(
   const rules = rulesOf(options)
   const before = await finishedStage(stage)
   const record = before === undefined ? undefined : await readRecord(paths)
-  if (record && sameRules(record.rules, rules) && (await areThere(paths))) {
-    return { ...record.summary, written: 0, seconds: 0, interrupted: false, alreadyDone: true }
+  const key = { rules, ...(await calibrationKey(options)) }
+  if (record && isSame(record.key, key) && (await areThere(paths))) {
+    return { ...record.summary, written: 0, plantedWritten: 0, seconds: 0, interrupted: false, alreadyDone: true }
   }
-  const scored = before === undefined ? await scoreInput(options, located, stage, control) : nothingScored(before)
-  const summary = summaryOf(paths, scored)
-  if (scored.interrupted) {
-    if (control.abort?.aborted) throw new BtError('BT_ABORTED', `stopped after ${scored.rows} rows`)
+  const summary = summaryOf(paths)
+  const bench = new Bench(options, located, control)
+  let calibration: Calibration | undefined
+  try {
+    await scoreInput(bench, options, stage, before, summary)
+    if (!summary.interrupted && options.calibrate !== undefined) {
+      calibration = await calibrateInput(bench, options, stage, paths, summary)
+    }
+    summary.seconds = bench.seconds
+    summary.peakMemory = await bench.peakMemory()
+  } finally {
+    await bench.close()
+  }
+  if (summary.interrupted) {
+    if (control.abort?.aborted) throw new BtError('BT_ABORTED', `stopped after ${summary.rows} rows`)
     return summary
   }
-  const table = await tableOf(paths.scores, scored.rows, rules)
+  const table = await tableOf(paths.scores, summary.rows, rules, calibration)
   const { kept, why, rejected } = select(table, rules)
-  const rows = () => judgedRows(paths.scores, scored.rows, kept, why)
+  const rows = () => judgedRows(paths.scores, table, kept, why)
   await writeOutputs(paths, rows)
   summary.kept = kept.filter(Boolean).length
   summary.rejected = rejected
@@ -80,55 +101,105 @@ export async function* curate(
   summary.cut = table.cut
   summary.histograms = histogramsOf(table, kept)
   summary.chosenBy = scoresNamed(rules, table.scores)
-  await writeFileAtomic(paths.record, `${JSON.stringify({ version: packageVersion(), rules, summary }, null, 2)}\n`)
+  await writeFileAtomic(paths.record, `${JSON.stringify({ version: packageVersion(), key, summary }, null, 2)}\n`)
   yield* rows()
   return summary
 }
 
-interface InputResult extends StageResult {
-  seconds: number
-  peakMemory: number
-  dropped: CurateSummary['dropped']
-}
+/** The models, loaded when something is first to be scored, and what follows from the signals. */
+class Bench {
+  private scorer: Scorer | undefined
+  private started = 0
 
-function nothingScored(rows: number): InputResult {
-  return { rows, written: 0, interrupted: false, seconds: 0, peakMemory: 0, dropped: [] }
-}
-
-async function scoreInput(
-  options: CurateOptions,
-  located: LocatedScorer,
-  stage: StageOptions,
-  control: CurateControl,
-): Promise<InputResult> {
-  const source = readCandidates(options.input, options)
-  let scorer: Scorer | undefined
-  let started = performance.now()
-  const leave = () => scorer?.machine.runtime.abort()
-  control.abort?.addEventListener('abort', leave)
-  try {
-    const result = await scoreStage(
-      source.rows,
-      async () => {
-        scorer = await loadScorer(scorerOptionsOf(options), located)
-        started = performance.now()
-        return { scorer, fingerprint: fingerprintOf(options, located, scorer.machine.precision) }
-      },
-      stage,
-      { ...control, label: 'scoring', onStart: (one, done) => control.onStart?.(startOf(located, one, done)) },
-    )
-    const { peakResident } = await scorer!.machine.runtime.memory()
-    const seconds = (performance.now() - started) / 1000
-    return { ...result, seconds, peakMemory: peakResident, dropped: source.dropped() }
-  } finally {
-    control.abort?.removeEventListener('abort', leave)
-    await scorer?.close()
+  constructor(
+    private readonly options: CurateOptions,
+    private readonly located: LocatedScorer,
+    readonly control: CurateControl,
+  ) {
+    control.abort?.addEventListener('abort', this.leave)
   }
+
+  readonly open = async (): Promise<{ scorer: Scorer; fingerprint: Fingerprint }> => {
+    if (!this.scorer) {
+      this.scorer = await loadScorer(scorerOptionsOf(this.options), this.located)
+      this.started = performance.now()
+    }
+    const { machine } = this.scorer
+    return { scorer: this.scorer, fingerprint: fingerprintOf(this.options, this.located, machine.precision) }
+  }
+
+  stageControl(label: string): StageControl {
+    const { signal, abort, onProgress } = this.control
+    const onStart = (scorer: Scorer, done: number) => this.control.onStart?.(startOf(this.located, scorer, done, label))
+    return { label, onStart, ...definedOf({ signal, abort, onProgress }) }
+  }
+
+  get seconds(): number {
+    return this.scorer ? (performance.now() - this.started) / 1000 : 0
+  }
+
+  async peakMemory(): Promise<number> {
+    return this.scorer ? (await this.scorer.machine.runtime.memory()).peakResident : 0
+  }
+
+  async close(): Promise<void> {
+    this.control.abort?.removeEventListener('abort', this.leave)
+    await this.scorer?.close()
+  }
+
+  private readonly leave = () => this.scorer?.machine.runtime.abort()
+}
+
+function definedOf<T extends object>(object: T): { [K in keyof T]?: NonNullable<T[K]> } {
+  return Object.fromEntries(Object.entries(object).filter(([, value]) => value !== undefined)) as never
+}
+
+/** @param before rows of a log that is complete */
+async function scoreInput(
+  bench: Bench,
+  options: CurateOptions,
+  stage: StageOptions,
+  before: number | undefined,
+  summary: CurateSummary,
+): Promise<void> {
+  if (before !== undefined) {
+    summary.rows = before
+    return
+  }
+  const source = readCandidates(options.input, definedOf({ columns: options.columns, limit: options.limit }))
+  const result = await scoreStage(source.rows, bench.open, stage, bench.stageControl('scoring'))
+  Object.assign(summary, result)
+  summary.dropped = source.dropped()
+}
+
+async function calibrateInput(
+  bench: Bench,
+  { calibrate, reference }: CurateOptions,
+  stage: StageOptions,
+  paths: CuratePaths,
+  summary: CurateSummary,
+): Promise<Calibration | undefined> {
+  const pairs = typeof calibrate === 'number' ? calibrate : defaultCalibration
+  const control = bench.stageControl('scoring planted pairs')
+  const found = await calibrateStage({ pairs, reference }, paths, summary.rows, { open: bench.open, stage, control })
+  if (!found) {
+    summary.interrupted = true
+    return undefined
+  }
+  summary.plantedWritten = found.result.written
+  summary.calibration = found.calibration
+  return found.calibration
 }
 
 /** What the selection has to know of all rows. */
-async function tableOf(log: string, rows: number, { keep }: SelectionRules): Promise<SelectionTable & { cut: number }> {
+async function tableOf(
+  log: string,
+  rows: number,
+  { keep }: SelectionRules,
+  calibration: Calibration | undefined,
+): Promise<SelectionTable & { cut: number }> {
   const columns = new Map<ScoreName, Float64Array>()
+  const fit = calibration && new Float64Array(rows)
   const faults = new Map<number, string[]>()
   const empty = new Set<number>()
   let cut = 0
@@ -141,24 +212,28 @@ async function tableOf(log: string, rows: number, { keep }: SelectionRules): Pro
     }
     if (Array.isArray(row.guard) && row.guard.length > 0) faults.set(index, row.guard.map(String))
     if (row.likelihood === null) empty.add(index)
+    if (fit) fit[index] = fitOf(calibration, row)
     if ((row.unread as number) > 0) cut++
     index++
   }
+  if (fit) columns.set('fit', fit)
   const scores = Object.fromEntries(columns) as SelectionTable['scores']
-  const expression = keep === undefined || rows === 0 ? undefined : await evaluateExpression(keep, log)
+  const more: Record<string, Float64Array> = fit ? { fit } : {}
+  const expression = keep === undefined || rows === 0 ? undefined : await evaluateExpression(keep, log, more)
   return { rows, scores, faults, empty, cut, ...(expression ? { expression } : {}) }
 }
 
 /** The log's rows with what became of them. */
 async function* judgedRows(
   log: string,
-  rows: number,
+  { rows, scores: { fit } }: SelectionTable,
   kept: readonly boolean[],
   why: readonly string[],
 ): AsyncGenerator<ScoredPair> {
   let index = 0
   for await (const row of logRows(log, rows)) {
-    yield { ...row, kept: kept[index]!, why: why[index]! } as ScoredPair
+    const probability = fit && { fit: Number.isNaN(fit[index]) ? null : Number(fit[index]!.toFixed(6)) }
+    yield { ...row, ...probability, kept: kept[index]!, why: why[index]! } as ScoredPair
     index++
   }
 }
@@ -185,7 +260,13 @@ function rulesOf({ min, keep, top, budget, by, keepFaulty }: CurateOptions): Sel
   return { min, keep, top, budget, by, keepFaulty }
 }
 
-function sameRules(a: SelectionRules, b: SelectionRules): boolean {
+/** What calibration follows from beside the scores of the input. */
+async function calibrationKey({ calibrate, reference }: CurateOptions) {
+  if (calibrate === undefined) return {}
+  return { calibrate, ...(reference === undefined ? {} : { reference: await sha256File(reference) }) }
+}
+
+function isSame(a: object, b: object): boolean {
   return JSON.stringify(a) === JSON.stringify(b)
 }
 
@@ -210,11 +291,11 @@ async function checkRules(options: CurateOptions): Promise<void> {
 }
 
 /** The scores that rows get. */
-function scoresOf({ cycleTokens, backward, backwardModel }: CurateOptions): ScoreName[] {
+function scoresOf({ cycleTokens, backward, backwardModel, calibrate }: CurateOptions): ScoreName[] {
   const hasBackward = backward !== undefined || backwardModel !== undefined
   return scoreNames.filter((name) => {
     if (name === 'cycle') return cycleTokens > 0
-    if (name === 'fit') return false
+    if (name === 'fit') return calibrate !== undefined
     return hasBackward || (name !== 'backward' && name !== 'backwardPmi')
   })
 }
@@ -240,6 +321,7 @@ function fingerprintOf(
     model: forward.source.hash.slice(0, 16),
     adapter: forward.adapter?.hash.slice(0, 16) ?? 'none',
     template: forward.template.hash,
+    ...(forward.system === undefined ? {} : { system: forward.system }),
     rating: sha256(ratingPrompt('', '', reasoning > 0)).slice(0, 12),
     ...(backward
       ? {
@@ -255,14 +337,15 @@ function fingerprintOf(
 // ---- What was done before
 
 interface CurateRecord {
-  rules: SelectionRules
+  /** Rules and calibration. */
+  key: object
   summary: CurateSummary
 }
 
 async function readRecord({ record }: CuratePaths): Promise<CurateRecord | undefined> {
   try {
-    const { rules, summary } = JSON.parse(await readFile(record, 'utf8')) as Partial<CurateRecord>
-    return rules && summary ? { rules, summary } : undefined
+    const { key, summary } = JSON.parse(await readFile(record, 'utf8')) as Partial<CurateRecord>
+    return key && summary ? { key, summary } : undefined
   } catch (error) {
     if (hasCode(error, 'ENOENT')) return undefined
     throw error
@@ -296,11 +379,16 @@ async function exists(path: string): Promise<boolean> {
 
 // ---- What is told
 
-function startOf({ forward, backward }: LocatedScorer, { machine }: Scorer, rowsDone: number): CurateStart {
+function startOf(
+  { forward, backward }: LocatedScorer,
+  { machine }: Scorer,
+  rowsDone: number,
+  work: string,
+): CurateStart {
   const { device, precision, threads, detail } = machine
   const { source, adapter, template } = forward
   return {
-    ...{ device, precision, threads, detail, rowsDone },
+    ...{ device, precision, threads, detail, rowsDone, work },
     model: source.name,
     ...(adapter ? { adapter: adapter.folder } : {}),
     template: `${template.task}/${template.form} ${template.hash}`,
@@ -308,10 +396,10 @@ function startOf({ forward, backward }: LocatedScorer, { machine }: Scorer, rows
   }
 }
 
-function summaryOf({ output, scored: scoredOutput }: CuratePaths, scored: InputResult): CurateSummary {
-  const { rows, written, interrupted, seconds, peakMemory, dropped } = scored
+function summaryOf({ output, scored: scoredOutput }: CuratePaths): CurateSummary {
   return {
-    ...{ rows, written, kept: 0, rejected: {}, unscored: 0, cut: 0, dropped, histograms: [], chosenBy: [] },
-    ...{ seconds, interrupted, alreadyDone: false, peakMemory, output, scoredOutput },
+    ...{ rows: 0, written: 0, plantedWritten: 0, kept: 0, rejected: {}, unscored: 0, cut: 0, dropped: [] },
+    ...{ histograms: [], chosenBy: [], seconds: 0, interrupted: false, alreadyDone: false, peakMemory: 0 },
+    ...{ output, scoredOutput },
   }
 }

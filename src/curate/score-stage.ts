@@ -13,6 +13,8 @@ export interface StageOptions {
   /** For messages: where the rows come from. */
   input: string
   limit?: number
+  /** Rows in all, where that is known; the limit otherwise. */
+  total?: number
   /** What the rows were read from, where it is no file of that name. */
   stamp?: OutputOptions['stamp']
   force: boolean
@@ -75,7 +77,12 @@ export async function scoreStage(
       await output.append(...scored)
       result.rows += scored.length
       result.written += scored.length
-      control.onProgress?.({ label: control.label, done: result.rows, total: options.limit, unit: 'rows' })
+      control.onProgress?.({
+        label: control.label,
+        done: result.rows,
+        total: options.total ?? options.limit,
+        unit: 'rows',
+      })
     }
     result.interrupted = control.signal?.aborted === true || control.abort?.aborted === true
     if (!result.interrupted) await output.finish()

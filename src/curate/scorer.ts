@@ -3,7 +3,15 @@ import type { Model, Sampler } from '../../binding.js'
 import type { PackableRow } from '../data/packing.js'
 import { BtError } from '../errors.js'
 import { resolveOptions } from '../fields.js'
-import { type Loaded, type LocateControl, type Located, loadModel, locateModel, loraOptions } from '../generate/load.js'
+import {
+  type Loaded,
+  type LocateControl,
+  type Located,
+  loadModel,
+  locateModel,
+  loraOptions,
+  withSystem,
+} from '../generate/load.js'
 import type { Machine } from '../generate/machine.js'
 import { rowLogProbs } from '../generate/packed-score.js'
 import { chrfOf } from '../metrics/score.js'
@@ -46,7 +54,7 @@ export async function openScorer(input: ScorerInput, control: LocateControl = {}
 
 /** Finds models, adapters and templates. */
 export async function locateScorer(options: ScorerOptions, control: LocateControl): Promise<LocatedScorer> {
-  const forward = await withTask(await locateModel(options, control), 'forward', '--adapter')
+  const forward = await withTask(await locateModel(options, control), 'forward', '--adapter', options.system)
   refuseTooLong(forward, options)
   const { backward: adapter, backwardModel: model } = options
   if (adapter === undefined && model === undefined) return { forward }
@@ -54,10 +62,17 @@ export async function locateScorer(options: ScorerOptions, control: LocateContro
 }
 
 /** A base model takes the task's own template; an adapter has to be trained for it. */
-async function withTask(located: Located, task: PromptTemplate['task'], flag: string): Promise<Located> {
+async function withTask(
+  located: Located,
+  task: PromptTemplate['task'],
+  flag: string,
+  system?: string,
+): Promise<Located> {
   const { adapter, template, tokenizer, source } = located
   if (template.task === task) return located
-  if (!adapter) return { ...located, template: await makeTemplate(task, tokenizer, source.tokenizer) }
+  if (!adapter) {
+    return withSystem({ ...located, template: await makeTemplate(task, tokenizer, source.tokenizer) }, { system })
+  }
   throw new BtError('BT_USAGE', `${flag} ${adapter.folder} was trained for the ${template.task} task`, {
     remedy:
       task === 'forward'

@@ -2,6 +2,7 @@
 import type { DropCount } from '../data/types.js'
 import type { Precision } from '../generate/machine.js'
 import type { Histogram } from '../report/histogram.js'
+import type { Calibration } from './calibration.js'
 
 /** A pair to be judged. */
 export interface CandidatePair {
@@ -27,8 +28,8 @@ export const scoreNames = [
 
 export type ScoreName = (typeof scoreNames)[number]
 
-/** Of these less is better. */
-export const lowIsGood: ReadonlySet<ScoreName> = new Set(['ifd', 'copy'])
+/** Of these less is better. A response that takes up words of its instruction speaks for the pair: of copy more is better. */
+export const lowIsGood: ReadonlySet<ScoreName> = new Set(['ifd'])
 
 /** What is known of one pair; null where a text is empty or does not fit. Docs: docs/curation.md. */
 export interface PairScores {
@@ -89,6 +90,10 @@ export interface CurateSummary {
   histograms: ScoreHistogram[]
   /** Scores that the rules name. */
   chosenBy: ScoreName[]
+  /** What the scores are worth on planted pairs, where that was asked for. */
+  calibration?: Calibration
+  /** Planted pairs scored by this call. */
+  plantedWritten: number
   /** Of the scoring by this call. */
   seconds: number
   interrupted: boolean
@@ -108,5 +113,8 @@ export interface CurateStart {
   adapter?: string
   template: string
   backward?: string
+  /** "scoring", or "scoring planted pairs". */
+  work: string
+  /** Rows of that which are there already. */
   rowsDone: number
 }

@@ -8,6 +8,7 @@ import { NearDuplicates } from './near-duplicates.js'
 import { characterCount } from './normalise.js'
 import type { ReadRow } from './rows.js'
 
+/** Which rows are kept. */
 export interface FilterOptions {
   /** Keep conversations of exactly one instruction and one response. */
   singleTurn?: boolean | undefined

@@ -159,10 +159,15 @@ function readPair({ value, place }: SourceRecord, columns: PairColumns): Draft |
   }
   const { instruction, response, context } = texts as Record<'instruction' | 'response' | 'context', string>
   const used = [columns.instruction, columns.response, ...(columns.context ? [columns.context] : [])]
+  const asked = context.trim() === '' ? instruction : `${instruction.trimEnd()}\n\n${context}`
   return {
-    instruction: context.trim() === '' ? instruction : `${instruction.trimEnd()}\n\n${context}`,
+    instruction: asked,
     response,
     multiTurn: value.multi_turn === true,
+    // What the one that replies was told: a forward row begins with it.
+    ...(typeof value.system === 'string' && value.system.trim() !== ''
+      ? { conversation: { system: value.system, exchanges: [{ instruction: asked, response }] } }
+      : {}),
     ...origin(value, used, {}, columns),
   }
 }

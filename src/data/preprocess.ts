@@ -25,6 +25,7 @@ import { type InputSummary, type ReadRow, readRows, rowToJson } from './rows.js'
 import { checkFraction, isValidationRow } from './split.js'
 import type { DropCount } from './types.js'
 
+/** What preprocess() reads, keeps and writes. */
 export interface PreprocessOptions extends FilterOptions {
   /** Files of any known format, each detected by itself; "-" is stdin. */
   inputs: string[]
@@ -51,6 +52,7 @@ export interface PreprocessOptions extends FilterOptions {
   signal?: AbortSignal | undefined
 }
 
+/** What was read, kept and left out. */
 export interface PreprocessReport {
   /** The outputs were there already, made by the same call from the same inputs: nothing was done. */
   alreadyDone?: true

@@ -74,6 +74,14 @@ async function* jsonRecords(file: OpenedFile, drops: Drops): AsyncGenerator<Sour
   }
 }
 
+/** Levels of a record; writing it again takes a stack frame for each. */
+const deepest = 500
+
+function isDeeper(value: unknown, levels: number): boolean {
+  if (typeof value !== 'object' || value === null) return false
+  return levels === 0 || Object.values(value).some((one) => isDeeper(one, levels - 1))
+}
+
 /** The object of a line, or why there is none. */
 function parseObject(line: Line): Record<string, unknown> | string {
   if (line.fault) return line.fault
@@ -83,7 +91,7 @@ function parseObject(line: Line): Record<string, unknown> | string {
   } catch (error) {
     return `is not JSON: ${jsonFault(messageOf(error), line.text)}`
   }
-  if (isObject(value)) return value
+  if (isObject(value)) return isDeeper(value, deepest) ? `is nested over ${deepest} levels deep` : value
   return `holds ${Array.isArray(value) ? 'a list' : JSON.stringify(value)?.slice(0, 40)}, an object was expected`
 }
 

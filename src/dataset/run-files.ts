@@ -31,18 +31,21 @@ export async function lineageInputsOf(folder: string): Promise<LineageInputs> {
       remedy: 'Give the --output folder of `bt-native run`, or a file with --lineage.',
     })
   }
-  const trained = inputs.seed.filter((file) => !/held-out/.test(file))
-  if (trained.length > 0) inputs.training.push({ model: 'm0', files: trained })
   for (const iteration of await numbered(folder, 'curate')) {
     const [file] = await inside(`curate-${iteration}`, (name) => /\.scored\.(jsonl|jsonl\.gz|parquet)$/.test(name))
     if (file) inputs.scored.push({ iteration, file })
   }
   for (const iteration of await numbered(folder, 'rewrite'))
     inputs.rewritten.push(...(await inside(`rewrite-${iteration}`)))
-  for (const iteration of await numbered(folder, 'mix')) {
+  const mixes = await numbered(folder, 'mix')
+  const trained = inputs.seed.filter((file) => !/held-out/.test(file))
+  if (!mixes.includes(0) && trained.length > 0) inputs.training.push({ model: 'm0', files: trained })
+  for (const iteration of mixes) {
     const files = await inside(`mix-${iteration}`)
     if (files.length > 0) inputs.training.push({ model: `m${iteration}`, files })
   }
+  const control = await inside('mix-control')
+  if (control.length > 0) inputs.training.push({ model: 'control', files: control })
   return inputs
 }
 

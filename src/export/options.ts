@@ -19,6 +19,7 @@ export const dtypes = {
   q4_0: 'Q4_0',
 } as const satisfies Record<string, ExportType>
 
+/** Type of the weights that are written. */
 export type ExportDtype = keyof typeof dtypes
 
 /** What a format holds; the first is its default. */

@@ -25,13 +25,16 @@ import { checkRoom, checkTarget, recordFile, replaceFolder } from './target.js'
 import { type ExportPiece, mergedCount, outgoingTensors, type TensorPlan } from './tensors.js'
 import type { ExportStart, ExportSummary, ExportWritten } from './types.js'
 
+/** How to watch an export and end it. */
 export interface ExportControl {
   /** Stop at once: with BT_ABORTED or the signal's reason. Nothing is left of a file that was not whole. */
   signal?: AbortSignal
   onProgress?: OnProgress
+  /** Before anything is written. */
   onStart?: (start: ExportStart) => void
   /** The files are there; the comparison is still to come. */
   onWritten?: (written: ExportWritten) => void
+  /** Once each. */
   onWarning?: (text: string) => void
 }
 

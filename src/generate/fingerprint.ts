@@ -9,13 +9,14 @@ import { isGreedy, retryTemperature } from './sampling.js'
 /** @param precision undefined where the machine will say what "auto" is */
 export function fingerprintOf(
   options: GenerateOptions,
-  { source, adapter, template }: Located,
+  { source, adapter, template, system }: Located,
   precision: Precision | undefined,
 ): Fingerprint {
   return {
     model: source.hash.slice(0, 16),
     adapter: adapter?.hash.slice(0, 16) ?? 'none',
     template: template.hash,
+    ...(system === undefined ? {} : { system }),
     column: options.column ?? null,
     ...samplingOf(options),
     ...penaltiesOf(options),

@@ -22,10 +22,17 @@ export interface Located {
   tokenizer: Tokenizer
   template: PromptTemplate
   adapter?: Adapter & { hash: string }
+  /** System text that every prompt has; undefined for none. */
+  system?: string
 }
 
 /** What names the model: an adapter, whose base it is, or itself. */
 export type Named = Pick<GenerateOptions, 'adapter' | 'model'>
+
+/** And what it is told: '' for nothing; what its rows were told in training if not given. */
+export interface Told {
+  system?: string | undefined
+}
 
 export interface LocateControl {
   onProgress?: OnProgress
@@ -42,6 +49,7 @@ const recordSchema = z.looseObject({
     ask: z.string(),
     hash: z.string(),
     text: z.string().optional(),
+    systems: z.array(z.object({ text: z.string(), rows: z.number() })).optional(),
   }),
 })
 
@@ -57,7 +65,7 @@ export async function locate(options: GenerateOptions, control: LocateControl): 
 }
 
 /** The same for whoever computes nothing that grows. */
-export async function locateModel(options: Named, control: LocateControl): Promise<Located> {
+export async function locateModel(options: Named & Told, control: LocateControl): Promise<Located> {
   const { adapter: folder, model } = await adapterOrModel(options)
   const adapter = folder === undefined ? undefined : await openAdapter(folder)
   const reference = model ?? adapter?.baseModel
@@ -69,7 +77,17 @@ export async function locateModel(options: Named, control: LocateControl): Promi
   const source = await openModel(reference, control)
   const tokenizer = await openTokenizer(source.tokenizer)
   const template = await templateOf(adapter, source, tokenizer, control)
-  return { source, tokenizer, template, adapter }
+  return withSystem({ source, tokenizer, template, adapter }, options)
+}
+
+/** Puts the system text into the template of a forward model: the one that is given, else all that its rows had. */
+export async function withSystem(located: Located, { system: given }: Told): Promise<Located> {
+  const { template, adapter } = located
+  if (template.task === 'backward') return located
+  const record = recordSchema.safeParse(adapter?.btNative)
+  const learned = record.success ? (record.data.template.systems ?? []).map(({ text }) => text).join(' ') : ''
+  const system = (given ?? learned).trim()
+  return system === '' ? located : { ...located, system, template: await template.withSystem(system) }
 }
 
 function refuseTooLong({ name, config: { maxPositions } }: ModelSource, { maxTokens, maxNewTokens }: GenerateOptions) {

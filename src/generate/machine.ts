@@ -3,6 +3,7 @@ import { availableParallelism } from 'node:os'
 import type { CoreInfo, Dtype, Runtime } from '../../binding.js'
 import { coreInfo, defaultDtype, openRuntime } from '../native/runtime.js'
 
+/** Type of weights and activations: FP32, BF16, FP16. */
 export type Precision = 'fp32' | 'bf16' | 'fp16'
 
 export interface MachineOptions {

@@ -9,6 +9,7 @@ import { columnsOf } from './columns.js'
 import { afterStored, finishedRows, type Meta, type OutputOptions, readMeta, reserveOutput, rowKey } from './output.js'
 import { findShards, type Shard } from './shard.js'
 
+/** Which shards to put together. */
 export interface MergeOptions {
   /** What the shards were told as their --output. */
   output: string
@@ -16,10 +17,12 @@ export interface MergeOptions {
   force?: boolean
 }
 
+/** How to watch the merge. */
 export interface MergeControl {
   onProgress?: OnProgress
 }
 
+/** What became of the shards. */
 export interface MergeSummary {
   output: string
   rows: number

@@ -20,6 +20,13 @@ export const generateFields = {
     { group: 'Model:', value: '<name>', aliases: ['--model_path'] },
     z.string().min(1).optional().describe('base model, where it is not the one that the adapter names'),
   ),
+  system: field(
+    { group: 'Model:', value: '<text>', shapesResult: true },
+    z
+      .string()
+      .optional()
+      .describe("system text for a forward model; those of its training rows if not given, '' for none"),
+  ),
   input: field(
     { group: 'Rows:', value: '<file>', aliases: ['--data_path'] },
     z.string().min(1).describe('texts: JSONL, JSON or Parquet, gzip too; - reads JSONL from a pipe'),

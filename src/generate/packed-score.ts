@@ -2,6 +2,7 @@
 import type { Lora, Model } from '../../binding.js'
 import { type PackableRow, packBatch } from '../data/packing.js'
 
+/** What else rowLogProbs() may be told. */
 export interface PackedScoreOptions {
   lora?: Lora
   /** Tokens of one packed batch; a longer row stands alone. 4,096 by default. */

@@ -36,12 +36,14 @@ export interface GenerateStart {
   shard?: Shard
 }
 
+/** How to watch a run and end it. */
 export interface GenerateControl {
   /** Stop after the decode steps under way; the rows so far stay. */
   signal?: AbortSignal
   /** Stop at once with BT_ABORTED; the rows so far stay. */
   abort?: AbortSignal
   onProgress?: OnProgress
+  /** Once, when model and rows are known. */
   onStart?: (start: GenerateStart) => void
   /** Once each, with a count where there are many. */
   onWarning?: (text: string) => void

@@ -11,6 +11,7 @@ const scoring = 'Scoring:'
 export const scoreFields = {
   adapter: generateFields.adapter,
   model: generateFields.model,
+  system: generateFields.system,
   input: field(
     { group: rows, value: '<file>', aliases: ['--data_path'] },
     z.string().min(1).describe('pairs (or, with --template raw, texts): JSONL, JSON or Parquet, gzip too; -: a pipe'),

@@ -42,6 +42,7 @@ export interface ScoredRow extends Lineage {
   tokenLogProbs?: number[]
 }
 
+/** What a run came to. */
 export interface ScoreSummary {
   /** Rows in the output, those of earlier sittings included. */
   rows: number
@@ -61,6 +62,7 @@ export interface ScoreSummary {
   output?: string
 }
 
+/** What is known before the first row is scored. */
 export interface ScoreStart {
   device: Machine['device']
   precision: Precision
@@ -73,13 +75,16 @@ export interface ScoreStart {
   rowsDone: number
 }
 
+/** How to watch a run and end it. */
 export interface ScoreControl {
   /** Stop after the batch under way; the rows so far stay. */
   signal?: AbortSignal
   /** Stop at once with BT_ABORTED; the rows so far stay. */
   abort?: AbortSignal
   onProgress?: OnProgress
+  /** Once, when model and rows are known. */
   onStart?: (start: ScoreStart) => void
+  /** Once each, with a count where there are many. */
   onWarning?: (text: string) => void
 }
 
@@ -157,7 +162,10 @@ export async function* score(input: ScoreInput, control: ScoreControl = {}): Asy
 async function templateOf(options: ScoreOptions, located: Located): Promise<PromptTemplate | undefined> {
   if (options.template === 'raw') return undefined
   if (options.template === undefined || options.template === located.template.task) return located.template
-  if (!located.adapter) return makeTemplate(options.template, located.tokenizer, located.source.tokenizer)
+  if (!located.adapter) {
+    const template = await makeTemplate(options.template, located.tokenizer, located.source.tokenizer)
+    return template.withSystem(options.system ?? '')
+  }
   throw new BtError(
     'BT_USAGE',
     `--template ${options.template}: ${located.adapter.folder} was trained for the ${located.template.task} task`,
@@ -268,16 +276,18 @@ function columnsOf({ template, tokenLogProbs }: ScoreOptions): ParquetColumns {
 
 function fingerprintOf(
   options: ScoreOptions,
-  { source, adapter }: Located,
+  { source, adapter, system }: Located,
   template: PromptTemplate | undefined,
   precision: Precision | undefined,
 ): Fingerprint {
+  const told = template?.task === 'forward' ? (system ?? options.system) : undefined
   const { columns = null, column = null, tokenLogProbs, maxTokens, batchTokens } = options
   return {
     scores: 'log-likelihood',
     model: source.hash.slice(0, 16),
     adapter: adapter?.hash.slice(0, 16) ?? 'none',
     template: template?.hash ?? 'raw',
+    ...(told ? { system: told } : {}),
     ...{ columns, column, tokenLogProbs, maxTokens, batchTokens, precision },
   }
 }

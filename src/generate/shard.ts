@@ -4,6 +4,7 @@ import { readdir } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { BtError } from '../errors.js'
 
+/** One part of an array job: every count-th row of the input, from the index-th on. */
 export interface Shard {
   /** From 1 to count. */
   index: number

@@ -2,6 +2,7 @@
 import { setImmediate } from 'node:timers/promises'
 import type { OnProgress, Progress } from '../progress.js'
 
+/** How to watch long work of the main thread and end it. */
 export interface PaceControl {
   /** Ends the work between two pieces. */
   signal?: AbortSignal

@@ -20,6 +20,7 @@ export interface EvaluationColumns {
   source?: string
 }
 
+/** Where predictions and true texts stand. */
 export interface ReadEvaluationOptions {
   predictions: readonly string[]
   /** A file with the true texts, joined by id, by the text that was given, or by order. */
@@ -31,12 +32,14 @@ export interface ReadEvaluationOptions {
   signal?: AbortSignal
 }
 
+/** A row of a file of predictions. */
 export interface PredictionRow extends EvaluationRow {
   id?: string
   /** "file.jsonl:12" */
   place: string
 }
 
+/** Predictions with their true texts, as evaluate() takes them. */
 export interface EvaluationInput {
   rows: PredictionRow[]
   /** How the true texts were found: in the predictions' own rows, or in another file by id, by given text, by order. */

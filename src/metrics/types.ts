@@ -16,6 +16,7 @@ export interface EvaluationRow {
   finish?: string
 }
 
+/** How intervals and controls are made. */
 export interface EvaluateOptions {
   /** Resamples of the bootstrap; 0 leaves intervals out. Default 1,000. */
   bootstrap?: number
@@ -63,6 +64,7 @@ export type MetricName =
 /** A metric is absent where no row has what it needs. Scores and rates are 0 to 100. */
 export type Measurements = Partial<Record<MetricName, Measurement>>
 
+/** Scores over the rows of one source. */
 export interface SourceEvaluation {
   source: string
   rows: number
@@ -71,6 +73,7 @@ export interface SourceEvaluation {
   metrics: Measurements
 }
 
+/** Scores over all rows and by source. */
 export interface Evaluation {
   rows: number
   /** Rows that have a true text: those that the comparing metrics are over. */

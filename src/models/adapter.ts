@@ -90,6 +90,10 @@ function orderTensors(path: string, { r, targets }: AdapterConfig, stored: LoraL
     layers = Math.max(layers, Number(layer) + 1)
     found.set(name, tensor)
   }
+  if (layers > stored.length) {
+    const what = `names ${layers} layers and holds ${stored.length} matrices`
+    throw new BtError('BT_ADAPTER_TENSOR', `${path}: ${what}`)
+  }
   return tensorNames(layers, targets).map((name) => {
     const tensor = found.get(name)
     if (tensor === undefined) throw new BtError('BT_ADAPTER_TENSOR', `${path}: missing ${peftName(name)}`)

@@ -59,14 +59,17 @@ export function configFromGguf(metadata: Metadata, shape: GgufShape): ModelConfi
   const rotated = may('rope.dimension_count') ?? headDim
   if (rotated !== headDim) throw unsupported(`rotary embedding of ${rotated} of ${headDim} dimensions`)
   const ropeTheta = may('rope.freq_base') ?? 10_000
+  const kvHeads = uniform(metadata, `${prefix}.attention.head_count_kv`) ?? heads
+  const layers = need('block_count')
+  checkNumbers({ hiddenSize, layers, heads, kvHeads, headDim })
   return {
     family,
     vocabSize: shape.embedding[0] ?? 0,
     hiddenSize,
     intermediateSize: uniform(metadata, `${prefix}.feed_forward_length`) ?? need('feed_forward_length'),
-    layers: need('block_count'),
+    layers,
     heads,
-    kvHeads: uniform(metadata, `${prefix}.attention.head_count_kv`) ?? heads,
+    kvHeads,
     headDim,
     rmsNormEps: shortest(need('attention.layer_norm_rms_epsilon')),
     ropeTheta,
@@ -79,6 +82,15 @@ export function configFromGguf(metadata: Metadata, shape: GgufShape): ModelConfi
     slidingWindow: may('attention.sliding_window') ?? 0,
     maxPositions: need('context_length'),
   }
+}
+
+/** @throws {BtError} BT_GGUF for numbers that no model has */
+function checkNumbers(numbers: Record<'hiddenSize' | 'layers' | 'heads' | 'kvHeads' | 'headDim', number>): void {
+  const { heads, kvHeads, headDim } = numbers
+  const whole = Object.values(numbers).every((number) => Number.isSafeInteger(number) && number > 0)
+  if (whole && heads % kvHeads === 0 && headDim % 2 === 0) return
+  const listed = Object.entries(numbers).map(([name, number]) => `${name} ${number}`)
+  throw new BtError('BT_GGUF', `the metadata's numbers do not fit each other: ${listed.join(', ')}`)
 }
 
 /** A number, or a list that repeats one number; lists that do not are models whose layers differ. */

@@ -4,6 +4,8 @@ import type { ModelConfig, RopeScaling } from '../../binding.js'
 import { BtError } from '../errors.js'
 
 const count = z.number().int().positive()
+/** A list has an entry for each: the largest models have under two hundred. */
+const layerCount = count.max(10_000)
 const ropeSchema = z.looseObject({
   rope_type: z.string().optional(),
   type: z.string().optional(),
@@ -22,7 +24,7 @@ export const hfConfigSchema = z.looseObject({
   vocab_size: count,
   hidden_size: count,
   intermediate_size: count,
-  num_hidden_layers: count,
+  num_hidden_layers: layerCount,
   num_attention_heads: count,
   num_key_value_heads: count.nullish(),
   head_dim: count.nullish(),

@@ -102,6 +102,9 @@ async function readChatTemplate(folder: string, inConfig: z.output<typeof templa
   return (templates.find(({ name }) => name === 'default') ?? templates[0])?.template
 }
 
+/** Sequences in one another; tokenizers have one or none. */
+const deepestSequence = 20
+
 /** Whether tokenizer.json itself puts `bos` before a text: a TemplateProcessing, alone or in a Sequence. */
 function postProcessorAdds({ post_processor: processor }: TokenizerJson, bos: string): boolean {
   const step = z.looseObject({
@@ -109,10 +112,10 @@ function postProcessorAdds({ post_processor: processor }: TokenizerJson, bos: st
     single: z.array(z.unknown()).optional(),
     processors: z.array(z.unknown()).optional(),
   })
-  const adds = (value: unknown): boolean => {
+  const adds = (value: unknown, depth = 0): boolean => {
     const parsed = step.safeParse(value)
-    if (!parsed.success) return false
-    if (parsed.data.type === 'Sequence') return (parsed.data.processors ?? []).some(adds)
+    if (!parsed.success || depth > deepestSequence) return false
+    if (parsed.data.type === 'Sequence') return (parsed.data.processors ?? []).some((one) => adds(one, depth + 1))
     const first = z.looseObject({ SpecialToken: z.looseObject({ id: z.string() }) }).safeParse(parsed.data.single?.[0])
     return first.success && first.data.SpecialToken.id === bos
   }

@@ -74,6 +74,10 @@ const harmless = /(^|\.)rotary_emb\.inv_freq$/
  * @throws {BtError} BT_TENSOR_UNKNOWN, BT_TENSOR_MISSING or BT_TENSOR_SHAPE with the tensors' names
  */
 export function checkTensors(where: string, config: ModelConfig, table: readonly TensorEntry[]): TensorEntry[] {
+  if (config.layers > table.length) {
+    const message = `${where}: the configuration asks for ${config.layers} layers, the file has ${table.length} tensors`
+    throw new BtError('BT_TENSOR_MISSING', message, { remedy: 'The configuration belongs to another model.' })
+  }
   const expected = expectedTensors(config)
   const found = new Map(table.map((entry) => [entry.name, entry]))
   const unknown = [...found.keys()].filter(

@@ -11,6 +11,7 @@ import { downloadModel } from './hub.js'
 import { type HubReference, parseHubReference } from './hub-id.js'
 import type { ModelSource } from './types.js'
 
+/** How to watch a download and end it. */
 export interface OpenModelOptions {
   /** Told of a download. */
   onProgress?: OnProgress

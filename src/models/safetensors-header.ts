@@ -102,17 +102,33 @@ function parseHeader(path: string, text: string): Map<string, unknown> {
   return new Map(Object.entries(parsed))
 }
 
-/** Keys of the outermost object of valid JSON, repeated ones included. */
+/** Keys of the outermost object of valid JSON, repeated ones included. A pattern would end the stack at texts of megabytes. */
 function topLevelKeys(text: string): string[] {
   const keys: string[] = []
   let depth = 0
-  for (const match of text.matchAll(/"(?:[^"\\]|\\.)*"(\s*:)?|[{}[\]]/g)) {
-    const token = match[0]
-    if (token === '{' || token === '[') depth++
-    else if (token === '}' || token === ']') depth--
-    else if (depth === 1 && match[1] !== undefined) keys.push(JSON.parse(token.slice(0, -match[1].length)) as string)
+  for (let at = 0; at < text.length; at++) {
+    const character = text[at]
+    if (character === '{' || character === '[') depth++
+    else if (character === '}' || character === ']') depth--
+    else if (character === '"') {
+      const end = stringEnd(text, at)
+      if (depth === 1 && isBeforeColon(text, end)) keys.push(JSON.parse(text.slice(at, end)) as string)
+      at = end - 1
+    }
   }
   return keys
+}
+
+/** The place after the string of valid JSON that begins at `start`. */
+function stringEnd(text: string, start: number): number {
+  let at = start + 1
+  while (text[at] !== '"') at += text[at] === '\\' ? 2 : 1
+  return at + 1
+}
+
+function isBeforeColon(text: string, at: number): boolean {
+  while (/\s/.test(text[at] ?? '.')) at++
+  return text[at] === ':'
 }
 
 function parseMetadata(path: string, value: unknown): Record<string, string> {

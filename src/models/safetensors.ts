@@ -42,9 +42,10 @@ export async function readSafetensors(path: string): Promise<SafetensorsContent>
 
 function toFloats(path: string, { name, dtype }: StoredTensor, bytes: Uint8Array): Float32Array {
   if (dtype === 'F32') return new Float32Array(bytes.buffer)
-  const halves = new Uint16Array(bytes.buffer)
-  if (dtype === 'BF16') return new Float32Array(Uint32Array.from(halves, (bits) => bits << 16).buffer)
-  if (dtype === 'F16') return Float32Array.from(halves, fromHalf)
+  if (dtype === 'BF16') {
+    return new Float32Array(Uint32Array.from(new Uint16Array(bytes.buffer), (bits) => bits << 16).buffer)
+  }
+  if (dtype === 'F16') return Float32Array.from(new Uint16Array(bytes.buffer), fromHalf)
   throw new BtError('BT_TENSOR_TYPE', `${path}: ${name} is stored as ${dtype}; F32, F16 and BF16 can be read`)
 }
 

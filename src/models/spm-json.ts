@@ -1,6 +1,7 @@
 // tokenizer.json for SentencePiece BPE vocabularies (Llama 1 and 2, Mistral, TinyLlama), from pieces with scores.
 // The merges are derived from the scores, as SentencePiece itself merges. The order of the ids would not do: Llama 2's
 // runs of spaces have low ids and the lowest scores. transformers' `generate_merges` does the same when given scores.
+import { BtError } from '../errors.js'
 import { addedTokenJson, vocabularyObject } from './bpe-json.js'
 
 /** Kinds of pieces; the same numbers in sentencepiece_model.proto and in `tokenizer.ggml.token_type`. */
@@ -13,9 +14,19 @@ export interface Piece {
   type: number
 }
 
-/** @param dummyPrefix whether a space is put before the text */
+/** UTF-16 units of a piece: training makes them of 16 characters, and runs of spaces are a little longer. */
+const longestPiece = 1000
+
+/**
+ * @param dummyPrefix whether a space is put before the text
+ * @throws {BtError} BT_TOKENIZER_UNKNOWN for a piece of more than a thousand characters, whose merges would take for ever
+ */
 export function spmTokenizerJson(pieces: readonly Piece[], dummyPrefix: boolean): string {
   const texts = pieces.map(({ text }) => text)
+  const long = texts.findIndex((text) => text.length > longestPiece)
+  if (long >= 0) {
+    throw new BtError('BT_TOKENIZER_UNKNOWN', `piece ${long} of the vocabulary has ${texts[long]!.length} characters`)
+  }
   const added = pieces.flatMap(({ text, type }, id) => {
     const special = type === pieceType.control || type === pieceType.unknown
     return special || type === pieceType.userDefined ? [addedTokenJson({ id, content: text, special })] : []

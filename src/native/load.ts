@@ -10,6 +10,7 @@ import { findCores, findLoader } from './locate.js'
 
 const require = createRequire(import.meta.url)
 
+/** Which libtorch is opened, and whether with CUDA. */
 export interface LoadOptions {
   device?: 'auto' | 'cpu' | 'cuda'
   /** Folder of libtorch, before all others. */

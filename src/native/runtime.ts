@@ -7,6 +7,7 @@ import { noCuda } from './no-cuda.js'
 
 export type * from '../../binding.js'
 
+/** Which libtorch, device and threads. */
 export interface RuntimeOptions extends LoadOptions {
   /** 'auto' (the default) takes CUDA where libtorch has it and a device answers, else the CPU. */
   device?: 'auto' | 'cpu' | 'cuda'
@@ -16,6 +17,7 @@ export interface RuntimeOptions extends LoadOptions {
   threads?: number
 }
 
+/** A runtime that is open: `await using` closes it. */
 export type OpenRuntime = Runtime & AsyncDisposable & { readonly device: 'cpu' | 'cuda' }
 
 /**

@@ -6,6 +6,7 @@ import { countText } from './numbers.js'
 import { oneLine, printable, renderTable, type TableColumn, terminalWidth } from './table.js'
 import { visible } from './visible.js'
 
+/** How an audit is laid out in a terminal. */
 export interface AuditTextOptions {
   /** Columns of the terminal. Default: stdout's, or 100 in a pipe. */
   width?: number

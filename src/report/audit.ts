@@ -39,6 +39,7 @@ export interface Spread {
   bins: { from: number; to: number; rows: number }[]
 }
 
+/** What a validation row has in common with a training row. */
 export type OverlapKind = 'both' | 'target' | 'context' | 'near'
 
 /** Validation rows that training rows repeat. Each counts once, as the first kind that holds. */
@@ -51,6 +52,7 @@ export interface Overlap {
   examples: { kind: OverlapKind; validation: string; train: string; text: string }[]
 }
 
+/** What training with the same options would be given. */
 export interface Audit {
   model: string
   data: string

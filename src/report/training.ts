@@ -31,6 +31,7 @@ export interface ReportValidation {
   validationLoss: number | null
 }
 
+/** What was written for a held-back row. */
 export interface ReportSample {
   step: number
   epoch: number
@@ -50,6 +51,7 @@ export interface Fact {
   marked?: boolean
 }
 
+/** A run as its folder tells it. */
 export interface TrainingReport {
   /** A name for the run: its folder's. */
   title: string

@@ -54,10 +54,12 @@ export interface SegmentStart {
   overlapRuns?: number | undefined
 }
 
+/** How to watch a run and end it. */
 export interface SegmentControl {
   /** Stop, with what was read so far kept for the next call. */
   signal?: AbortSignal
   onProgress?: OnProgress
+  /** Once, when files and settings are known. */
   onStart?: (start: SegmentStart) => void
 }
 

@@ -78,6 +78,7 @@ export interface DroppedRow {
   text: string | null
 }
 
+/** What a run came to. */
 export interface SegmentSummary {
   files: number
   /** Files of folders that are of no kind that is read. */

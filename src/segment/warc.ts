@@ -29,19 +29,29 @@ export async function* warcDocuments(file: OpenedFile, drops: Drops): AsyncGener
     for await (const record of WARCParser.iterRecords(file.bytes)) {
       number++
       if (!record.warcHeaders.statusline.startsWith('WARC/')) throw broken(file.name, number - 1, 'no record follows')
+      // Of half a byte, or of what is no number, the library would wait for the end as well.
+      if (!Number.isInteger(limitOf(record._reader))) throw broken(file.name, number - 1, 'a length is not a number')
       const place = `${file.name}:${number}`
-      if (!holders.has(record.warcType ?? '')) continue
+      const skip = () => skipRecord(record._reader, () => broken(file.name, number - 1, 'it breaks off'))
+      if (!holders.has(record.warcType ?? '')) {
+        await skip()
+        continue
+      }
       const contentType = record.httpHeaders?.headers.get('content-type') ?? record.warcContentType ?? ''
       const kind = kinds[contentType.split(';')[0]!.trim().toLowerCase()]
-      if (!kind) continue
+      if (!kind) {
+        await skip()
+        continue
+      }
       const status = record.httpHeaders?.statusCode ?? 200
       if (Number(status) !== 200) {
         drops.add(`answered with ${status}`, place)
+        await skip()
         continue
       }
       const whole = await wholeBytes(record)
       // What a record lacks of its length, its reader still waits for.
-      if ((record._reader as { limit?: number }).limit) throw broken(file.name, number - 1, 'it breaks off')
+      if (lacks(record._reader)) throw broken(file.name, number - 1, 'it breaks off')
       const read = 'fault' in whole ? whole : decodePage(whole.bytes, contentType)
       if ('fault' in read) drops.addMalformed(place, `the page ${read.fault}`)
       else
@@ -52,6 +62,24 @@ export async function* warcDocuments(file: OpenedFile, drops: Drops): AsyncGener
     throw broken(file.name, number, messageOf(error))
   }
   if (number === 0) throw broken(file.name, 0, 'there is no record in it')
+}
+
+/** Reads past a record: the library itself waits for ever for what a record at the file's end lacks. */
+async function skipRecord(
+  reader: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
+  cutOff: () => BtError,
+): Promise<void> {
+  for await (const _ of reader);
+  if (lacks(reader)) throw cutOff()
+}
+
+function lacks(reader: object): boolean {
+  return limitOf(reader) > 0
+}
+
+/** Bytes of the record that were not read yet. */
+function limitOf(reader: object): number {
+  return (reader as { limit?: number }).limit ?? 0
 }
 
 function broken(name: string, number: number, why: string): BtError {

@@ -5,7 +5,7 @@ import { sha256 } from '../files.js'
 import type { TokenizerSource } from '../models/types.js'
 import { openChat } from './chat.js'
 import { fitContext, leastContext } from './fit.js'
-import { chatParts, type Extent, endOf, type Part, pairForm, plainParts, type Stretch } from './forms.js'
+import { chatParts, type Extent, endOf, isSlot, type Part, pairForm, plainParts, type Stretch } from './forms.js'
 import { encodePieces } from './pieces.js'
 import { encodeRounds, type Rounds } from './rounds.js'
 import { trim } from './trim.js'
@@ -29,6 +29,7 @@ interface TracedPrompt extends EncodedPrompt {
 /** What a template needs of a model's tokenizer source. */
 export type TemplateSource = Pick<TokenizerSource, 'chatTemplate' | 'bosToken' | 'eosToken' | 'addBos'>
 
+/** How the prompt asks for the target. */
 export interface TemplateOptions {
   /** The words that ask for the target; '' for none. */
   ask?: string
@@ -148,12 +149,21 @@ async function compile(
     return { tokens: row, targetStart: tokens.length, cut, dropped }
   }
 
-  return {
+  const template: PromptTemplate = {
     task,
     form,
     ask,
     hash,
     stopTokens,
+    async withSystem(system) {
+      const told = trim(system)
+      if (told === '' || task === 'backward') return template
+      const filledIn = (part: Part) => (isSlot(part) && part.side === 'system' ? told : part)
+      const variant = await compile({ task, form, ask }, tokenizer, source, (extent) =>
+        extent.system ? parts(extent) : parts({ ...extent, system: true }).map(filledIn),
+      )
+      return { ...variant, hash, describe: template.describe }
+    },
     async encodePrompt(content, maxTokens) {
       const given = filled(content, contextColumn)
       const { tokens, cut } = await prompt(given, await encodeIn(context, given), maxTokens, 0)
@@ -171,6 +181,7 @@ async function compile(
       ...(conversations ? { conversation: describeRounds(hash, units, tokenizer) } : {}),
     }),
   }
+  return template
 }
 
 /** Two exchanges stand for any number: what a layout does with more, it does with them. */

@@ -1,5 +1,6 @@
 // Tokenizer and prompt template as the rest of the package sees them.
 
+/** backward: the instruction is written for a response; forward: the reverse. */
 export type Task = 'backward' | 'forward'
 
 /**
@@ -91,6 +92,7 @@ export interface ConversationRow extends TracedRow {
   turns: number[]
 }
 
+/** The rows that a conversation gives. */
 export interface EncodedConversation {
   rows: ConversationRow[]
   /** Exchanges, from 1, that are not learned: target and template alone do not fit. */
@@ -136,6 +138,11 @@ export interface PromptTemplate {
    * @throws {BtError} BT_ROW_TOO_LONG when the template and 16 tokens of context do not fit, BT_ROW_EMPTY for no context
    */
   encodePrompt(context: string, maxTokens: number): Promise<EncodedPrompt>
+  /**
+   * The same template with a system text in every prompt of the forward task, where a conversation of one's own gives none:
+   * the tokens that such a text stands in in training. Of the backward task, and for an empty text, itself.
+   */
+  withSystem(system: string): Promise<PromptTemplate>
   /** The same with nothing in the context's place: what a text's probability without a context is taken after. */
   blankPrompt(): Promise<Int32Array>
   /**
@@ -146,6 +153,7 @@ export interface PromptTemplate {
   describe(conversations?: boolean): TemplateDescription
 }
 
+/** A template in words: it lies beside each adapter. */
 export interface TemplateDescription {
   task: Task
   form: 'chat' | 'plain'
@@ -160,4 +168,6 @@ export interface TemplateDescription {
     /** Two exchanges laid out, with {context} and {target} in both. */
     text: string
   }
+  /** System texts of the rows that an adapter was trained on, most frequent first; none where there are more than a few. */
+  systems?: { text: string; rows: number }[]
 }

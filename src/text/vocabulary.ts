@@ -117,13 +117,55 @@ function parse(json: string): TokenizerJson {
       cause: error,
     })
   }
-  const model = parsed.model as Partial<BpeModel> | undefined
-  if (!model?.vocab || !Array.isArray(model.merges)) {
+  const model = parsed?.model as Partial<BpeModel> | null | undefined
+  if (typeof model?.vocab !== 'object' || model.vocab === null || !Array.isArray(model.merges)) {
     throw new BtError('BT_TOKENIZER', `tokenizer model "${model?.type ?? 'none'}" is not supported: only BPE is`, {
       remedy: 'Use a model of the Llama, Mistral, Qwen2 or Qwen3 family.',
     })
   }
+  const wrong = wrongIn(parsed)
+  if (wrong)
+    throw new BtError('BT_TOKENIZER', `the model's tokenizer.json ${wrong}`, {
+      remedy: "Fetch the model's files again.",
+    })
   return parsed
+}
+
+/** Ids of a vocabulary; the largest published ones end below 300,000. */
+const mostIds = 1 << 24
+/** Sequences in one another; tokenizers have one or none. */
+const deepest = 20
+
+/** What of the parts that are used here is of another kind than it must be. */
+function wrongIn({ model, added_tokens: added, ...json }: TokenizerJson): string | undefined {
+  const isId = (id: unknown) => Number.isInteger(id) && (id as number) >= 0 && (id as number) < mostIds
+  const text = Object.entries(model.vocab).find(([, id]) => !isId(id))
+  if (text) return `gives ${JSON.stringify(text[0])} the id ${JSON.stringify(text[1])}`
+  const isToken = (token: unknown) => isObject(token) && isId(token.id) && typeof token.content === 'string'
+  if (!(added === undefined || added === null || (Array.isArray(added) && added.every(isToken)))) {
+    return 'has added_tokens that are no list of tokens with id and content'
+  }
+  const isPair = (merge: unknown) => Array.isArray(merge) && merge.length === 2 && merge.every(isString)
+  if (!model.merges.every((merge) => isString(merge) || isPair(merge))) return 'has merges that are no pairs of texts'
+  const parts = ['normalizer', 'pre_tokenizer', 'decoder']
+  const part = parts.find(
+    (name) => json[name] !== undefined && json[name] !== null && !isComponent(json[name], deepest),
+  )
+  return part && `has a ${part} that is not one`
+}
+
+function isComponent(value: unknown, depth: number): boolean {
+  if (!isObject(value) || typeof value.type !== 'string' || depth === 0) return false
+  const lists = [value.normalizers, value.pretokenizers, value.decoders].filter((list) => list !== undefined)
+  return lists.every((list) => Array.isArray(list) && list.every((one) => isComponent(one, depth - 1)))
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+function isString(value: unknown): value is string {
+  return typeof value === 'string'
 }
 
 /** Some vocabularies add runs of spaces or line ends as tokens: these are ordinary text. */

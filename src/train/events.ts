@@ -23,6 +23,7 @@ export interface RowCounts {
   scoredTokens: number
 }
 
+/** How much there is to do. */
 export interface PlanEvent {
   type: 'plan'
   steps: number
@@ -59,6 +60,7 @@ export interface StepEvent extends StepScores {
   etaSeconds: number
 }
 
+/** A validation was made. */
 export interface ValidationEvent {
   type: 'validation'
   /** 0: the base model, before training. */
@@ -91,6 +93,7 @@ export interface EarlyStopEvent {
   bestScore?: number
 }
 
+/** What a run came to. */
 export interface TrainSummary {
   output: string
   /** Made, not planned: fewer when nothing got better. */
@@ -119,6 +122,7 @@ export interface TrainSummary {
   peakDeviceMemory: number
 }
 
+/** What train() tells as it goes. */
 export type TrainEvent =
   | { type: 'machine'; device: 'cpu' | 'cuda'; precision: 'fp32' | 'bf16' | 'fp16'; threads: number; detail: string }
   | { type: 'model'; name: string; layers: number; parameters: number; dtype: string; seconds: number }

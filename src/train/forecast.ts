@@ -20,6 +20,7 @@ import { stepWork } from './work.js'
 import { workloadOf } from './workload.js'
 import { writingSize } from './writing-size.js'
 
+/** For which device to plan. */
 export interface PlanControl extends PrepareControl {
   /** Bytes of the device; else what this machine (or its GPU) has, within control group and ulimit. */
   memory?: number
@@ -38,6 +39,7 @@ export interface SplitPlan {
   fits: boolean
 }
 
+/** How long a run would take. */
 export interface TimePlan {
   secondsPerStep: number
   /** Of all steps; validation and saving left aside. */
@@ -51,6 +53,7 @@ export interface TimePlan {
   steps?: number
 }
 
+/** What a run would take. */
 export interface TrainingPlan {
   model: { name: string; layers: number; parameters: number }
   device: 'cpu' | 'cuda'

@@ -8,7 +8,7 @@ import type { TemplateDescription, TracedRow } from '../text/types.js'
 import type { TrainOptions } from './options.js'
 import { dataHash, type RunIdentity } from './record.js'
 import { type EncodedRows, type IdentifiedRow, openRowCache } from './row-cache.js'
-import { encodeTexts, hasConversations, openSource, openTexts, type PrepareControl } from './rows.js'
+import { encodeTexts, hasConversations, openSource, openTexts, type PrepareControl, systemsOf } from './rows.js'
 import { openWritingTools, type WritingTools } from './written.js'
 
 export interface Prepared {
@@ -43,7 +43,7 @@ export async function prepare(options: TrainOptions, control: PrepareControl): P
   const texts = await openTexts(options, source, control)
   const { tokenizer, template, rows } = texts
   const made = {
-    template: template.describe(hasConversations(rows)),
+    template: { ...template.describe(hasConversations(rows)), ...systemsOf(rows) },
     data: dataHash(rows.train, rows.validation),
   }
   const writingTools = async () => ({ tokenizer, stopTokens: template.stopTokens })

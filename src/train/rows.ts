@@ -11,7 +11,15 @@ import { BtError } from '../errors.js'
 import { openModel } from '../models/open.js'
 import type { ModelSource } from '../models/types.js'
 import type { OnProgress } from '../progress.js'
-import type { Conversation, EncodedRow, PromptTemplate, Task, Tokenizer, TracedRow } from '../text/types.js'
+import type {
+  Conversation,
+  EncodedRow,
+  PromptTemplate,
+  Task,
+  TemplateDescription,
+  Tokenizer,
+  TracedRow,
+} from '../text/types.js'
 import type { RowCounts } from './events.js'
 import type { TrainOptions } from './options.js'
 import { rowName } from './row-cache.js'
@@ -29,6 +37,7 @@ export interface RunTexts {
   rows: RowSet
 }
 
+/** How to watch reading and downloads, and end them. */
 export interface PrepareControl {
   onProgress?: OnProgress
   signal?: AbortSignal
@@ -191,4 +200,19 @@ function targetCount({ gaps }: EncodedRow): number {
 /** Whether rows of several exchanges are among them: then their layout is part of what an adapter was trained with. */
 export function hasConversations({ train, validation }: RowSet): boolean {
   return [...train, ...validation].some(({ conversation }) => (conversation?.exchanges.length ?? 0) > 1)
+}
+
+/** System texts beyond which they are no tags, but part of the rows. */
+const mostSystems = 4
+
+/** What the rows of training are told, for whoever generates: each text with its rows, most frequent first. */
+export function systemsOf({ train }: Pick<RowSet, 'train'>): Pick<TemplateDescription, 'systems'> {
+  const counts = new Map<string, number>()
+  for (const { conversation } of train) {
+    const system = conversation?.system
+    if (system !== undefined) counts.set(system, (counts.get(system) ?? 0) + 1)
+  }
+  if (counts.size === 0 || counts.size > mostSystems) return {}
+  const systems = [...counts].map(([text, rows]) => ({ text, rows })).toSorted((a, b) => b.rows - a.rows)
+  return { systems }
 }

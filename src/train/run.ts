@@ -40,6 +40,7 @@ import { stepWork } from './work.js'
 import { workloadOf } from './workload.js'
 import { writingSize } from './writing-size.js'
 
+/** How to watch a run and end it. */
 export interface TrainControl {
   /**
    * Finish the step under way, save a checkpoint, end with an 'interrupted' event. Before the first step there is

@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { CurateInput } from '../../src/curate/options.js'
 import { type CurateControl, curate } from '../../src/curate/run.js'
 import { openScorer, type Scorer } from '../../src/curate/scorer.js'
+import type { Separation } from '../../src/curate/separation.js'
 import type { ScoredPair } from '../../src/curate/types.js'
 import { score } from '../../src/generate/score.js'
 import { openModel } from '../../src/models/open.js'
@@ -203,6 +204,27 @@ describe('a curation', () => {
     expect(again.rows.map(({ id, pmi }) => [id, pmi])).toEqual(
       rows.filter(({ kept }) => kept).map(({ id, pmi }) => [id, pmi]),
     )
+  })
+
+  test('with calibration measures each score on planted pairs, and gives every row its fit', async () => {
+    const output = newOutput()
+    const { rows, summary } = await run({ output, calibrate: 12, budget: 7 })
+    expect(summary).toMatchObject({ rows: 40, written: 40, plantedWritten: 48, kept: 7, chosenBy: ['fit'] })
+    const calibration = JSON.parse(await readFile(output.replace('.jsonl', '.calibration.json'), 'utf8'))
+    expect(calibration).toEqual(summary.calibration)
+    expect(calibration).toMatchObject({ good: 12, planted: { shuffled: 12, cut: 12, language: 12 } })
+    for (const { all, kinds } of calibration.scores) {
+      for (const { auc, interval } of [all, ...Object.values(kinds)] as Separation[]) {
+        expect(auc).toBeGreaterThanOrEqual(interval[0])
+        expect(auc).toBeLessThanOrEqual(interval[1])
+      }
+    }
+    expect(rows.every(({ fit }) => fit! > 0 && fit! < 1)).toBe(true)
+    const least = Math.min(...rows.filter(({ kept }) => kept).map(({ fit }) => fit!))
+    expect(rows.filter(({ fit }) => fit! > least).every(({ kept }) => kept)).toBe(true)
+    expect((await run({ output, calibrate: 12, budget: 7 })).summary).toMatchObject({ alreadyDone: true, kept: 7 })
+    const keep = 'fit is not null and fit < 2'
+    expect((await run({ output, calibrate: 12, keep })).summary).toMatchObject({ plantedWritten: 0, kept: 40 })
   })
 
   test('refuses before it scores: another task, a missing score, an expression that is none, a file of somebody', async () => {

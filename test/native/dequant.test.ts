@@ -40,6 +40,7 @@ test('every quantized GGML type expands to what the gguf package makes of it', a
   const types = ['Q4_0', 'Q4_1', 'Q5_0', 'Q5_1', 'Q8_0', 'Q2_K', 'Q3_K', 'Q4_K', 'Q5_K', 'Q6_K']
   expect(lines.map((line) => line.split(' ').slice(0, 2).join(' '))).toEqual([
     ...types.map((type) => `ok ${type}`),
+    'ok any',
     'ok refusals',
   ])
 })

@@ -130,6 +130,20 @@ describe.each(['smollm2', 'llama2', 'qwen3', 'mistral', 'plain', 'plain-backward
       },
     )
 
+    test('has, in a prompt with a system text, the tokens that stand there in training', async () => {
+      const { template } = await open(name, task)
+      const system = 'Be brief, and mind your words.'
+      const told = await template.withSystem(` ${system}\n`)
+      const [pair] = long.exchanges
+      const row = (await template.encodeConversation({ system, exchanges: [pair!] }, plenty)).rows[0]!
+      const prompt = await told.encodePrompt(pair![task === 'forward' ? 'instruction' : 'response'], plenty)
+      expect([...prompt.tokens]).toEqual([...row.tokens.subarray(0, row.targetStart)])
+      expect([...(await told.encodePair(pair!, plenty)).tokens]).toEqual([...row.tokens])
+      expect(told.hash).toBe(template.hash)
+      expect(await template.withSystem(' ')).toBe(template)
+      if (task === 'backward') expect(told).toBe(template)
+    })
+
     test('keeps the system text', async () => {
       const { template, tokenizer } = await open(name, task)
       const { rows } = await template.encodeConversation(long, 500)
