@@ -58,6 +58,8 @@ export type { InputSummary } from './data/rows.js'
 export type { DataRow, DropCount } from './data/types.js'
 export { buildLineage, type LineageInputs, type LineageSummary, type Origin } from './dataset/lineage.js'
 export type { DatasetFormat, DatasetInput, DatasetOptions } from './dataset/options.js'
+export { type PublishControl, type PublishOptions, type PublishSummary, publish } from './dataset/publish.js'
+export type { RepoType } from './dataset/publish-files.js'
 export { lineageInputsOf } from './dataset/run-files.js'
 export {
   type Excerpt,

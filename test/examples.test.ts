@@ -57,6 +57,11 @@ const examples: Record<string, () => void> = {
     )
     expect(run('segment.mjs', join('docs', '*.md'), output)).toMatch(/is finished already: \d+ segments/)
   },
+  'dataset.mjs': () => {
+    expect(run('dataset.mjs', join(folder, 'dataset'))).toMatch(
+      /^\d+ rows in 4 forms, card .*README\.md\nlineage of { augmented: \d+ }\nrow +[0-9a-f]{16} · augmented[\s\S]*unchanged/,
+    )
+  },
   'export.mjs': () => {
     const said = run('export.mjs', join(folder, 'watched'), join(folder, 'exports'))
     expect(said.match(/largest logit difference/g)).toHaveLength(2)

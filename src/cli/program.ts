@@ -102,6 +102,12 @@ const commands: CommandEntry[] = [
     load: async () => (await import('./dataset.js')).addDataset,
   },
   {
+    name: 'publish',
+    group: 'Work:',
+    summary: 'send a data set, an adapter or a model to the Hugging Face Hub',
+    load: async () => (await import('./publish.js')).addPublish,
+  },
+  {
     name: 'trace',
     group: 'Work:',
     summary: 'tell where a row came from, what wrote it, and why it was kept',

@@ -1,7 +1,6 @@
 // A file or standard input as plain bytes: opened, looked at, unpacked when it is gzip. Tells what kind of content it
 // holds; reading that content is for lines.ts, elements.ts and parquet.ts.
-import { createReadStream } from 'node:fs'
-import { stat } from 'node:fs/promises'
+import { open, stat } from 'node:fs/promises'
 import { addAbortSignal, pipeline, Readable } from 'node:stream'
 import { createGunzip } from 'node:zlib'
 import { BtError, hasCode, messageOf } from '../errors.js'
@@ -46,13 +45,14 @@ function toUtf8(encoding: string): string {
 /**
  * Opens a file ("-" is stdin), unpacks gzip, and tells from the content what it is.
  * @throws {BtError} BT_DATA_FILE when it is missing, a directory or unreadable, BT_DATA_EMPTY when it holds nothing but
- *   white space, BT_DATA_ENCODING for UTF-16, BT_DATA_FORMAT for other packings and damaged gzip
+ *   white space, BT_DATA_ENCODING for UTF-16, BT_DATA_FORMAT for other packings and damaged gzip; at the end of `bytes`
+ *   BT_INPUT_CHANGED when somebody wrote to the file meanwhile
  */
 export async function openFile(path: string, options: OpenOptions = {}): Promise<OpenedFile> {
   const name = inputName(path)
   if (path !== '-') await checkFile(path)
   if (path === '-' && options.signal) addAbortSignal(options.signal, process.stdin)
-  const stored = counted(path === '-' ? process.stdin : createReadStream(path, { highWaterMark: 1 << 18 }), options)
+  const stored = counted(path === '-' ? process.stdin : fileBytes(path), options)
   const opened = [await peek(named(stored, name))]
   try {
     const packed = startsWith(opened[0]!.head, [0x1f, 0x8b])
@@ -108,6 +108,28 @@ function fileError(error: unknown, name: string): unknown {
   if (error instanceof BtError || hasCode(error, 'ABORT_ERR')) return error
   if (hasCode(error, 'ENOENT')) return new BtError('BT_DATA_FILE', `${name}: no such file`, { cause: error })
   return new BtError('BT_DATA_FILE', `${name}: cannot be read: ${messageOf(error)}`, { cause: error })
+}
+
+/** A file from its beginning to its end. One that another takes the place of is read as it was. */
+async function* fileBytes(path: string): AsyncGenerator<Buffer> {
+  const file = await open(path)
+  try {
+    const before = await file.stat()
+    yield* file.createReadStream({ highWaterMark: 1 << 18, autoClose: false }) as AsyncIterable<Buffer>
+    const after = await file.stat()
+    if (!before.isFile() || (before.size === after.size && before.mtimeMs === after.mtimeMs)) return
+    throw inputChanged(path)
+  } finally {
+    await file.close()
+  }
+}
+
+/** For a file to which somebody wrote while it was read. */
+export function inputChanged(path: string): BtError {
+  return new BtError('BT_INPUT_CHANGED', `${path}: the file changed while it was read`, {
+    remedy:
+      'Run the same command again when nobody writes to it: what was done for earlier rows is kept where it can be.',
+  })
 }
 
 async function* named(bytes: AsyncIterable<Buffer>, name: string): AsyncGenerator<Buffer> {

@@ -1,7 +1,8 @@
 // Any input as a stream of JSON objects, each with the place it came from. Which columns matter is for formats.ts.
+import { stat } from 'node:fs/promises'
 import { extname } from 'node:path'
 import { BtError, messageOf } from '../errors.js'
-import { type OpenedFile, type OpenOptions, openFile } from './bytes.js'
+import { inputChanged, type OpenedFile, type OpenOptions, openFile } from './bytes.js'
 import { type Drops, malformedReason } from './drops.js'
 import { readElements } from './elements.js'
 import { type Line, readLines } from './lines.js'
@@ -22,7 +23,7 @@ export interface RecordOptions extends OpenOptions {
  * Reads JSONL, a JSON array or Parquet, packed with gzip or not; "-" is stdin. Unreadable lines are counted in
  * `drops` and passed over.
  * @throws {BtError} BT_DATA_FILE, BT_DATA_EMPTY, BT_DATA_ENCODING, BT_DATA_FORMAT for the file as a whole,
- *   BT_DATA_MALFORMED when no line of it can be read
+ *   BT_DATA_MALFORMED when no line of it can be read, BT_INPUT_CHANGED at the end of a file that was written to meanwhile
  */
 export async function* readRecords(path: string, options: RecordOptions): AsyncGenerator<SourceRecord> {
   yield* recordsOf(path, await openFile(path, options), options)
@@ -57,7 +58,10 @@ function remedyFor(path: string, why: string): string {
 
 async function* parquetRecords(path: string): AsyncGenerator<SourceRecord> {
   let row = 1
+  const before = await stat(path)
   for await (const value of readParquet(path)) yield { value, place: `${path}:${row++}` }
+  const after = await stat(path)
+  if (before.size !== after.size || before.mtimeMs !== after.mtimeMs) throw inputChanged(path)
 }
 
 async function* jsonRecords(file: OpenedFile, drops: Drops): AsyncGenerator<SourceRecord> {

@@ -4,7 +4,7 @@ import { createHash } from 'node:crypto'
 import { access, mkdir, mkdtemp, open, rename, rm } from 'node:fs/promises'
 import { basename, join, resolve } from 'node:path'
 import { writeJsonFromJsonl } from '../data/appender.js'
-import { inputName } from '../data/bytes.js'
+import { inputChanged, inputName } from '../data/bytes.js'
 import { Drops } from '../data/drops.js'
 import { ExactDuplicates } from '../data/duplicates.js'
 import { finishedReport, forgetFinished, stampInputs, type Work, writeFinished } from '../data/finished.js'
@@ -96,9 +96,7 @@ async function refuseChanged({ inputs }: Work): Promise<void> {
   const now = await stampInputs(inputs.map(({ path }) => path))
   const other = inputs.find(({ bytes, modified }, at) => bytes !== now[at]!.bytes || modified !== now[at]!.modified)
   if (other) {
-    throw new BtError('BT_INPUT_CHANGED', `${other.path}: the file changed while it was read`, {
-      remedy: 'Run the command again when nothing writes to it.',
-    })
+    throw inputChanged(other.path)
   }
 }
 

@@ -1,7 +1,7 @@
 // Files of written texts, and of the true ones, as rows to evaluate: which column holds what, and which true text belongs
 // to which row. The formats themselves are read by the data folder.
 import { Drops } from '../data/drops.js'
-import { normaliseText } from '../data/normalise.js'
+import { isBroken, normaliseText } from '../data/normalise.js'
 import { readRecords, type SourceRecord } from '../data/records.js'
 import type { DropCount } from '../data/types.js'
 import { BtError } from '../errors.js'
@@ -87,15 +87,25 @@ export async function readEvaluation(options: ReadEvaluationOptions): Promise<Ev
   for (const path of options.predictions) {
     for await (const record of readRecords(path, { drops, signal })) {
       signal?.throwIfAborted()
-      rows.push(predictionOf(record, ownColumns(record.value), task))
+      const row = predictionOf(record, ownColumns(record.value), task)
+      if (isWhole(row.prediction, row.reference, row.response)) rows.push(row)
+      else drops.addMalformed(record.place, brokenText)
     }
   }
   if (references === undefined) return { rows, joined: 'own', dropped: drops.counts() }
   for await (const record of readRecords(references, { drops, signal })) {
     signal?.throwIfAborted()
-    truths.push(truthOf(record, columns, task))
+    const truth = truthOf(record, columns, task)
+    if (isWhole(truth.reference, truth.response)) truths.push(truth)
+    else drops.addMalformed(record.place, brokenText)
   }
   return { ...join(rows, truths, references), dropped: drops.counts() }
+}
+
+const brokenText = 'its text holds half of a surrogate pair, which UTF-8 cannot write'
+
+function isWhole(...texts: (string | undefined)[]): boolean {
+  return !texts.some((text) => text !== undefined && isBroken(text))
 }
 
 function predictionOf(record: SourceRecord, columns: EvaluationColumns, task: Task): PredictionRow {
