@@ -75,6 +75,11 @@ const examples: Record<string, () => void> = {
   'score.mjs': () => {
     expect(run('score.mjs', join(folder, 'watched'), texts)).not.toBe('')
   },
+  'curate.mjs': () => {
+    const said = run('curate.mjs', model, data, join(folder, 'curated.jsonl'))
+    expect(said).toMatch(/^\w+ +AUC \d\.\d\d \(.*\)[\s\S]*^kept 20 of 40 in .*curated\.jsonl\n\+ \d\.\d\d /m)
+    expect(said.match(/^[+-] /gm)).toHaveLength(40)
+  },
   'shards.mjs': () => {
     expect(run('shards.mjs', join(folder, 'watched'), join(folder, 'pairs.jsonl'), '2')).not.toBe('')
   },

@@ -8,7 +8,14 @@ import { type Calibration, calibrate, type PlantedRow } from './calibration.js'
 import { type CuratePaths, logRows } from './outputs.js'
 import { type PlantedPair, plantPairs } from './plant.js'
 import { type CandidateRow, readCandidates } from './rows.js'
-import { finishedStage, type StageControl, type StageOptions, type StageResult, scoreStage } from './score-stage.js'
+import {
+  finishedStage,
+  type StageControl,
+  type StageOptions,
+  type StageResult,
+  scoredRows,
+  scoreStage,
+} from './score-stage.js'
 import type { CandidatePair } from './types.js'
 
 export interface CalibrateOptions {
@@ -42,7 +49,7 @@ export async function calibrateStage(
     control: StageControl
   },
 ): Promise<{ calibration: Calibration; result: StageResult } | undefined> {
-  const good = await drawPairs(reference ? readCandidates(reference, {}).rows : scoredRows(paths, rows), pairs)
+  const good = await drawPairs(reference ? readCandidates(reference, {}).rows : scoredRows(paths.scores, rows), pairs)
   const from = reference ?? stage.input
   if (good.length < leastPairs) {
     throw new BtError(
@@ -74,11 +81,6 @@ export async function calibrateStage(
   const calibration = calibrate(scored, from, seed)
   await writeFileAtomic(paths.calibration, `${JSON.stringify(calibration, null, 2)}\n`)
   return { calibration, result }
-}
-
-async function* scoredRows(paths: CuratePaths, rows: number): AsyncGenerator<CandidateRow> {
-  let index = 0
-  for await (const row of logRows(paths.scores, rows)) yield { index: index++, pair: row as CandidateRow['pair'] }
 }
 
 async function* candidateRows(planted: readonly PlantedPair[]): AsyncGenerator<CandidateRow> {

@@ -133,6 +133,10 @@ export const curateFields = {
     { group: choosing, value: '<n>' },
     count.optional().describe('of those, keep at most so many, with the best score'),
   ),
+  diverse: field(
+    { group: choosing, value: '<n>' },
+    count.optional().describe('of those, keep at most so many that differ most, by hidden states of the base model'),
+  ),
   by: field(
     { group: choosing, value: '<score>' },
     scoreName.optional().describe('which score is meant by best; pmi if not given, fit after calibration'),

@@ -7,6 +7,7 @@ import { resolveOptions } from '../fields.js'
 import { sha256, sha256File, writeFileAtomic } from '../files.js'
 import type { Precision } from '../generate/machine.js'
 import type { Fingerprint } from '../generate/output.js'
+import { paced } from '../metrics/paced.js'
 import { openAhead } from '../native/ahead.js'
 import { plainName } from '../paths.js'
 import type { OnProgress } from '../progress.js'
@@ -14,6 +15,7 @@ import { histogramOf } from '../report/histogram.js'
 import { packageVersion } from '../version.js'
 import { calibrateStage } from './calibrate-stage.js'
 import { type Calibration, fitOf } from './calibration.js'
+import type { Vectors } from './diverse.js'
 import { checkExpression, evaluateExpression } from './expression.js'
 import {
   type CurateInput,
@@ -27,7 +29,7 @@ import { ratingPrompt } from './rating.js'
 import { readCandidates } from './rows.js'
 import { finishedStage, type StageControl, type StageOptions, scoreStage } from './score-stage.js'
 import { type LocatedScorer, loadScorer, locateScorer, type Scorer } from './scorer.js'
-import { completeRules, missingScore, type SelectionRules, type SelectionTable, select } from './select.js'
+import { completeRules, missingScore, type SelectionRules, type SelectionTable, selecting } from './select.js'
 import {
   type CurateStart,
   type CurateSummary,
@@ -36,6 +38,7 @@ import {
   type ScoreName,
   scoreNames,
 } from './types.js'
+import { vectorStage } from './vector-stage.js'
 
 export interface CurateControl {
   /** Stop after the group of rows under way; the scores so far stay. */
@@ -77,10 +80,14 @@ export async function* curate(
   const summary = summaryOf(paths)
   const bench = new Bench(options, located, control)
   let calibration: Calibration | undefined
+  let vectors: Vectors | undefined
   try {
     await scoreInput(bench, options, stage, before, summary)
     if (!summary.interrupted && options.calibrate !== undefined) {
       calibration = await calibrateInput(bench, options, stage, paths, summary)
+    }
+    if (!summary.interrupted && options.diverse !== undefined) {
+      vectors = await vectorsOfInput(bench, stage, paths, summary)
     }
     summary.seconds = bench.seconds
     summary.peakMemory = await bench.peakMemory()
@@ -92,7 +99,8 @@ export async function* curate(
     return summary
   }
   const table = await tableOf(paths.scores, summary.rows, rules, calibration)
-  const { kept, why, rejected } = select(table, rules)
+  if (vectors) table.vectors = vectors
+  const { kept, why, rejected } = await paced(selecting(table, rules), control)
   const rows = () => judgedRows(paths.scores, table, kept, why)
   await writeOutputs(paths, rows)
   summary.kept = kept.filter(Boolean).length
@@ -191,6 +199,18 @@ async function calibrateInput(
   return found.calibration
 }
 
+async function vectorsOfInput(
+  bench: Bench,
+  stage: StageOptions,
+  paths: CuratePaths,
+  summary: CurateSummary,
+): Promise<Vectors | undefined> {
+  const control = bench.stageControl('reading for diversity')
+  const found = await vectorStage(paths, summary.rows, { open: bench.open, stage, control })
+  if (!found) summary.interrupted = true
+  return found?.vectors
+}
+
 /** What the selection has to know of all rows. */
 async function tableOf(
   log: string,
@@ -256,8 +276,8 @@ function scorerOptionsOf(options: CurateOptions): ScorerOptions {
   }
 }
 
-function rulesOf({ min, keep, top, budget, by, keepFaulty }: CurateOptions): SelectionRules {
-  return { min, keep, top, budget, by, keepFaulty }
+function rulesOf({ min, keep, top, budget, diverse, by, keepFaulty }: CurateOptions): SelectionRules {
+  return { min, keep, top, budget, diverse, by, keepFaulty }
 }
 
 /** What calibration follows from beside the scores of the input. */

@@ -3,6 +3,7 @@ import { type Group, groupStart, groupsOf } from '../generate/groups.js'
 import { afterStored, type Fingerprint, finishedRows, type OutputOptions, reserveOutput } from '../generate/output.js'
 import type { OnProgress } from '../progress.js'
 import { packageVersion } from '../version.js'
+import { logRows } from './outputs.js'
 import { type CandidateRow, keyOfPair } from './rows.js'
 import type { Scorer } from './scorer.js'
 import type { CandidatePair } from './types.js'
@@ -19,6 +20,26 @@ export interface StageOptions {
   stamp?: OutputOptions['stamp']
   force: boolean
   fingerprint: Fingerprint
+  /** What is computed of each row: its scores, if nothing else is said. */
+  work?: StageWork
+}
+
+/** The models, and the fingerprint now that the precision is known. */
+export type OpenScorer = () => Promise<{ scorer: Scorer; fingerprint: Fingerprint }>
+
+export interface StageWork {
+  /** A row of the log for each pair. */
+  rowsOf(pairs: readonly CandidateRow['pair'][], scorer: Scorer): Promise<object[]>
+  /** keyOfPair() of the pair that a row of the log belongs to. */
+  keyOf(row: Record<string, unknown>): string
+}
+
+const scoring: StageWork = {
+  async rowsOf(pairs, scorer) {
+    const scores = await scorer.score(pairs)
+    return pairs.map((pair, at) => ({ ...pair, ...scores[at] }))
+  },
+  keyOf: (row) => keyOfPair(row as unknown as CandidatePair),
 }
 
 export interface StageControl {
@@ -53,7 +74,7 @@ export function finishedStage(options: StageOptions): Promise<number | undefined
  */
 export async function scoreStage(
   rows: AsyncIterable<CandidateRow>,
-  open: () => Promise<{ scorer: Scorer; fingerprint: Fingerprint }>,
+  open: OpenScorer,
   options: StageOptions,
   control: StageControl,
 ): Promise<StageResult> {
@@ -73,7 +94,7 @@ export async function scoreStage(
     })
     for await (const group of groupsOf(fresh, resumed, groupRows)) {
       if (control.signal?.aborted || control.abort?.aborted) break
-      const scored = await scoreGroup(group, scorer)
+      const scored = await groupRowsOf(group, scorer, options.work ?? scoring)
       await output.append(...scored)
       result.rows += scored.length
       result.written += scored.length
@@ -92,18 +113,28 @@ export async function scoreStage(
   }
 }
 
-async function scoreGroup({ rows, done }: Group<CandidateRow>, scorer: Scorer): Promise<object[]> {
-  const scores = await scorer.score(rows.map(({ pair }) => pair))
-  return rows.slice(done).map(({ pair }, at) => ({ ...pair, ...scores[done + at] }))
+async function groupRowsOf(
+  { rows, done }: Group<CandidateRow>,
+  scorer: Scorer,
+  { rowsOf }: StageWork,
+): Promise<object[]> {
+  const pairs = rows.map(({ pair }) => pair)
+  return (await rowsOf(pairs, scorer)).slice(done)
 }
 
-function outputOptionsOf({ input, limit, stamp, force, fingerprint }: StageOptions): OutputOptions {
+/** The rows of a complete log of scores, as a stage of its own takes them. */
+export async function* scoredRows(log: string, rows: number): AsyncGenerator<CandidateRow> {
+  let index = 0
+  for await (const row of logRows(log, rows)) yield { index: index++, pair: row as CandidateRow['pair'] }
+}
+
+function outputOptionsOf({ input, limit, stamp, force, fingerprint, work = scoring }: StageOptions): OutputOptions {
   return {
     ...{ input, force, fingerprint },
     ...(limit === undefined ? {} : { limit }),
     ...(stamp === undefined ? {} : { stamp }),
     version: packageVersion(),
-    keyOf: (row) => keyOfPair(row as unknown as CandidatePair),
+    keyOf: work.keyOf,
     columns: {},
   }
 }

@@ -33,6 +33,11 @@ export interface Scorer {
    * @throws {BtError} BT_ABORTED after machine.runtime.abort()
    */
   score(pairs: readonly CandidatePair[]): Promise<PairScores[]>
+  /**
+   * [hidden] of each pair: the mean over its first tokens of the forward base model's final hidden states, without the
+   * adapter; undefined where both texts are empty.
+   */
+  vectors(pairs: readonly CandidatePair[]): Promise<(Float32Array | undefined)[]>
   close(): Promise<void>
 }
 
@@ -106,7 +111,12 @@ export async function loadScorer(options: ScorerOptions, { forward, backward }: 
     const other = backward && (await backwardSide(machine, loaded.model, forward, backward, options))
     const overhead = (await forward.template.encodePrompt(ratingPrompt('x', 'x', true), options.maxTokens * 8)).tokens
     const judge: Judge = { options, side, other, ratingOverhead: overhead.length }
-    return { machine, score: (pairs) => scorePairs(judge, pairs), close: () => machine.runtime.close() }
+    return {
+      machine,
+      score: (pairs) => scorePairs(judge, pairs),
+      vectors: (pairs) => vectorsOf(loaded.model, forward, pairs),
+      close: () => machine.runtime.close(),
+    }
   } catch (error) {
     await machine.runtime.close()
     throw error
@@ -331,6 +341,35 @@ async function backwardFits(
     const total = sum(given[at]!)
     return { backward: total / given[at]!.length, backwardPmi: total - sum(alone[at]!) }
   })
+}
+
+/** Tokens of a pair that are looked at for its vector: what it is about is said by then. */
+export const vectorTokens = 256
+
+async function vectorsOf(
+  model: Model,
+  { tokenizer }: Located,
+  pairs: readonly CandidatePair[],
+): Promise<(Float32Array | undefined)[]> {
+  const rows = await Promise.all(
+    pairs.map(async ({ instruction, response }) => {
+      const ids = await tokenizer.encodeText(`${instruction.trim()}\n\n${response.trim()}`.trim())
+      return ids.slice(0, vectorTokens)
+    }),
+  )
+  const known = rows.filter((row) => row.length > 0)
+  if (known.length === 0) return rows.map(() => undefined)
+  const cuSeqlens = new Int32Array(known.length + 1)
+  for (const [at, row] of known.entries()) cuSeqlens[at + 1] = cuSeqlens[at]! + row.length
+  const states = await model.hiddenStates({
+    tokens: Int32Array.from(known.flat()),
+    cuSeqlens,
+    scored: new Int32Array(),
+    rows: Int32Array.from(known.keys()),
+  })
+  const width = states.length / known.length
+  let next = 0
+  return rows.map((row) => (row.length > 0 ? states.slice(width * next, width * ++next) : undefined))
 }
 
 function logProbsOf({ sampler }: Side, rows: readonly PackableRow[], { batchTokens }: ScorerOptions) {

@@ -1,7 +1,9 @@
 // Which rows are kept, and why: rules over numbers that are there already. Pure: computes nothing with models.
 import { BtError } from '../errors.js'
 import { nearest } from '../fields.js'
+import type { Progress } from '../progress.js'
 import { countText } from '../report/numbers.js'
+import { directionsOf, farthestPoints, type Vectors } from './diverse.js'
 import { lowIsGood, type ScoreName } from './types.js'
 
 /** What is known of all rows, in their order. */
@@ -15,6 +17,8 @@ export interface SelectionTable {
   empty: ReadonlySet<number>
   /** [rows] what the keep expression gives: 1 true, 0 false, -1 NULL. */
   expression?: Int8Array
+  /** For diversity. */
+  vectors?: Vectors
 }
 
 export interface SelectionRules {
@@ -23,6 +27,7 @@ export interface SelectionRules {
   keep?: string | undefined
   top?: number | undefined
   budget?: number | undefined
+  diverse?: number | undefined
   by?: ScoreName | undefined
   keepFaulty?: boolean | undefined
 }
@@ -49,18 +54,24 @@ export function completeRules(
   scores: SelectionTable['scores'],
 ): SelectionRules & { by: ScoreName } {
   const by = rules.by ?? defaultBy(scores)
-  const { min, keep, top, budget } = rules
-  const named = [keep, top, budget].some((rule) => rule !== undefined) || Object.keys(min ?? {}).length > 0
+  const { min, keep, top, budget, diverse } = rules
+  const named = [keep, top, budget, diverse].some((rule) => rule !== undefined) || Object.keys(min ?? {}).length > 0
   if (named) return { ...rules, by }
   return scores.fit && by === 'fit' ? { ...rules, by, min: { fit: defaultFit } } : { ...rules, by, top: defaultTop }
 }
 
 /**
- * Applies the rules in order: guard and empty texts, least scores, expression, share, budget. Each narrows what the ones
+ * Applies the rules in order: guard and empty texts, least scores, expression, share, budget, diversity. Each narrows what the ones
  * before it left. Ties go to the row that stands first.
  * @throws {BtError} BT_USAGE for a score that the rows have not
  */
 export function select(table: SelectionTable, given: SelectionRules): Selection {
+  const work = selecting(table, given)
+  for (let step = work.next(); ; step = work.next()) if (step.done) return step.value
+}
+
+/** The same in short pieces, of which each yields its progress. */
+export function* selecting(table: SelectionTable, given: SelectionRules): Generator<Progress, Selection> {
   const rules = completeRules(given, table.scores)
   const sieve = new Sieve(table)
   if (!rules.keepFaulty) sieve.drop('guard', (row) => faultsWords(table.faults.get(row)))
@@ -86,7 +97,26 @@ export function select(table: SelectionTable, given: SelectionRules): Selection 
   if (rules.budget !== undefined) {
     keepBest(sieve, table, rules.by, 'budget', `the best ${countText(rules.budget)}`, () => rules.budget!)
   }
+  if (rules.diverse !== undefined && table.vectors) {
+    yield* keepDiverse(sieve, table.scores[rules.by], table.vectors, rules)
+  }
   return sieve.selection()
+}
+
+/** Begins with the best row. */
+function* keepDiverse(
+  sieve: Sieve,
+  values: Float64Array | undefined,
+  vectors: Vectors,
+  { by, diverse }: SelectionRules & { by: ScoreName },
+): Generator<Progress, void> {
+  const left = sieve.left()
+  if (left.length === 0) return
+  const best = values ? bestFirst(left, values, lowIsGood.has(by))[0]! : left[0]!
+  const picks = yield* farthestPoints(directionsOf(vectors, left), diverse!, left.indexOf(best))
+  const picked = new Set(picks.map((pick) => left[pick]!))
+  sieve.drop('diverse', (row) => (picked.has(row) ? undefined : 'others that are kept are near to it'))
+  sieve.praise(() => `among the ${countText(diverse!)} that differ most`)
 }
 
 function keepBest(

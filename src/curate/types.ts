@@ -113,7 +113,7 @@ export interface CurateStart {
   adapter?: string
   template: string
   backward?: string
-  /** "scoring", or "scoring planted pairs". */
+  /** "scoring", "scoring planted pairs" or "reading for diversity". */
   work: string
   /** Rows of that which are there already. */
   rowsDone: number

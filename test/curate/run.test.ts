@@ -227,6 +227,20 @@ describe('a curation', () => {
     expect((await run({ output, calibrate: 12, keep })).summary).toMatchObject({ plantedWritten: 0, kept: 40 })
   })
 
+  test('keeps the rows that differ most, with vectors that are computed once', async () => {
+    const output = newOutput()
+    const { rows, summary } = await run({ output, min: { quality: 1 }, diverse: 6 })
+    expect(summary).toMatchObject({ kept: 6, rejected: { diverse: 34 } })
+    const things = new Set(rows.filter(({ kept }) => kept).map(({ response }) => response.split(' ')[0]))
+    expect(things.size).toBeGreaterThan(3)
+    const started: string[] = []
+    const again = await run({ output, diverse: 9 }, { onStart: ({ work }) => started.push(work) })
+    expect(started).toEqual([])
+    const kept = (all: ScoredPair[]) => all.filter((row) => row.kept).map(({ id }) => id)
+    expect(kept(again.rows)).toEqual(expect.arrayContaining(kept(rows)))
+    expect(again.rows.find((row) => !row.kept)!.why).toBe('others that are kept are near to it')
+  })
+
   test('refuses before it scores: another task, a missing score, an expression that is none, a file of somebody', async () => {
     const usage = { code: 'BT_USAGE' }
     await expect(run({ min: { backward: -1 } })).rejects.toMatchObject(usage)

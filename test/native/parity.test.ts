@@ -98,6 +98,51 @@ describe.each(['llama', 'llama3', 'qwen2', 'qwen3', 'mistral'])('%s', (name) => 
     expect(distance(await model.logProbs(whole, used), floats(logProbs))).toBeLessThan(1e-4)
   })
 
+  test.each(['base', 'adapter'] as const)(
+    'hidden states of the %s give the logits, through the head',
+    async (which) => {
+      const used = which === 'adapter' ? lora : undefined
+      const { config } = await openFolder(folder)
+      const { tensors } = await readSafetensors(join(folder, 'model.safetensors'))
+      const headName = config.tieWordEmbeddings ? 'model.embed_tokens.weight' : 'lm_head.weight'
+      const head = tensors.find(({ name: one }) => one === headName)!.data
+      const { vocab } = expected
+      const width = config.hiddenSize
+      const logits = floats(expected[which].logits)
+      /** Sums over the first so many tokens of each row: what is scored plays no part. */
+      const sums = async (lengths: number[]) => {
+        const tokens = expected.rows.flatMap((row, at) => row.tokens.slice(0, lengths[at]))
+        const cuSeqlens = Int32Array.from([
+          0,
+          ...lengths.map((_, at) => lengths.slice(0, at + 1).reduce((a, b) => a + b)),
+        ])
+        const rows = Int32Array.from(lengths.keys())
+        const batch = { tokens: Int32Array.from(tokens), cuSeqlens, scored: new Int32Array(), rows }
+        const means = await model.hiddenStates(batch, used)
+        return means.map((value, at) => value * lengths[Math.floor(at / width)]!)
+      }
+      // Those that predict the target are what the whole row but its last token has beyond the prompt but its last.
+      const all = await sums(expected.rows.map((row) => row.tokens.length - 1))
+      const prompts = await sums(expected.rows.map((row) => Math.max(1, row.target - 1)))
+      let first = 0
+      for (const [row, { tokens, target }] of expected.rows.entries()) {
+        const count = tokens.length - target
+        for (let token = 0; token < vocab; token += 7) {
+          let wanted = 0
+          for (let at = first; at < first + count; at++) wanted += logits[at * vocab + token]!
+          let found = 0
+          for (let at = 0; at < width; at++) {
+            const before = target > 1 ? prompts[row * width + at]! : 0
+            found += head[token * width + at]! * (all[row * width + at]! - before)
+          }
+          expect(Math.abs(found - wanted)).toBeLessThan(1e-3)
+        }
+        first += count
+      }
+      expect(first * vocab).toBe(logits.length)
+    },
+  )
+
   test('rows packed together are what they are alone', async () => {
     const parts = await Promise.all(expected.rows.map((_, row) => model.logits(batchOf(expected.rows, [row]), lora)))
     const alone = Float32Array.from(parts.flatMap((part) => [...part]))
