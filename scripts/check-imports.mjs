@@ -11,6 +11,7 @@ const sourceOrder = [
   'export',
   'train',
   'curate',
+  'rewrite',
   'dataset',
   'pipeline',
   'cli',

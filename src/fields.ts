@@ -53,7 +53,7 @@ export function resolveOptions<S extends z.ZodObject>(
   config?: ConfigFile<z.input<S>>,
   name: (option: string) => string = (option) => option,
 ): z.output<S> {
-  const result = schema.safeParse({ ...config?.values, ...withoutUndefined(given) })
+  const result = schema.safeParse({ ...config?.values, ...definedOf(given) })
   if (result.success) return result.data
   const issue = result.error.issues[0]!
   if (issue.code === 'unrecognized_keys') throw unknownOption(issue.keys[0]!, Object.keys(schema.shape))
@@ -80,8 +80,9 @@ export function wordsOf(issue: z.core.$ZodIssue): string {
   return furthest ? wordsOf(furthest) : issue.message
 }
 
-function withoutUndefined<T extends object>(object: T): T {
-  return Object.fromEntries(Object.entries(object).filter(([, value]) => value !== undefined)) as T
+/** What is there of an object. */
+export function definedOf<T extends object>(object: T): { [K in keyof T]?: NonNullable<T[K]> } {
+  return Object.fromEntries(Object.entries(object).filter(([, value]) => value !== undefined)) as never
 }
 
 /** The name closest to `wanted`, if any is close: the same but for case, "-" and "_", or at most a third of it edited. */

@@ -149,6 +149,9 @@ export type {
   ReportValidation,
   TrainingReport,
 } from './report/training.js'
+export type { RewriteInput, RewriteOptions } from './rewrite/options.js'
+export { type RewriteControl, rewrite } from './rewrite/run.js'
+export type { RewriteOutcome, RewriteStart, RewriteSummary, RewrittenRow } from './rewrite/types.js'
 export type { SegmentInput, SegmentOptions } from './segment/options.js'
 export {
   type PreparedCorpus,

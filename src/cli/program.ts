@@ -96,6 +96,12 @@ const commands: CommandEntry[] = [
     load: async () => (await import('./curate.js')).addCurate,
   },
   {
+    name: 'rewrite',
+    group: 'Work:',
+    summary: 'write better responses, and keep those that score no worse',
+    load: async () => (await import('./rewrite.js')).addRewrite,
+  },
+  {
     name: 'dataset',
     group: 'Work:',
     summary: 'write rows as a data set that others read, with a card',

@@ -3,7 +3,7 @@
 import { readFile, stat } from 'node:fs/promises'
 import { checkFile } from '../data/bytes.js'
 import { BtError, hasCode } from '../errors.js'
-import { resolveOptions } from '../fields.js'
+import { definedOf, resolveOptions } from '../fields.js'
 import { sha256, sha256File, writeFileAtomic } from '../files.js'
 import type { Precision } from '../generate/machine.js'
 import type { Fingerprint } from '../generate/output.js'
@@ -158,10 +158,6 @@ class Bench {
   private readonly leave = () => this.scorer?.machine.runtime.abort()
 }
 
-function definedOf<T extends object>(object: T): { [K in keyof T]?: NonNullable<T[K]> } {
-  return Object.fromEntries(Object.entries(object).filter(([, value]) => value !== undefined)) as never
-}
-
 /** @param before rows of a log that is complete */
 async function scoreInput(
   bench: Bench,
@@ -268,10 +264,10 @@ function histogramsOf({ scores }: SelectionTable, kept: readonly boolean[]): Sco
 // ---- Options
 
 function scorerOptionsOf(options: CurateOptions): ScorerOptions {
-  const { adapter, model, backward, backwardModel, reasoning, cycleTokens } = options
+  const { adapter, model, system, backward, backwardModel, reasoning, cycleTokens } = options
   const { maxTokens, batchTokens, precision, device, threads } = options
   return {
-    ...{ adapter, model, backward, backwardModel, reasoning, cycleTokens },
+    ...{ adapter, model, system, backward, backwardModel, reasoning, cycleTokens },
     ...{ maxTokens, batchTokens, precision, device, threads },
   }
 }

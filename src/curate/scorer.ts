@@ -1,5 +1,5 @@
 // Scores of pairs by a forward model, and by a backward one where there is one: what curation and rewriting ask for.
-import type { Model, Sampler } from '../../binding.js'
+import type { Model, Sampler, SamplerOptions } from '../../binding.js'
 import type { PackableRow } from '../data/packing.js'
 import { BtError } from '../errors.js'
 import { resolveOptions } from '../fields.js'
@@ -38,6 +38,8 @@ export interface Scorer {
    * adapter; undefined where both texts are empty.
    */
   vectors(pairs: readonly CandidatePair[]): Promise<(Float32Array | undefined)[]>
+  /** A sampler of its own over the forward model, for what is to be written. */
+  createSampler(options: SamplerOptions): Promise<Sampler>
   close(): Promise<void>
 }
 
@@ -115,6 +117,7 @@ export async function loadScorer(options: ScorerOptions, { forward, backward }: 
       machine,
       score: (pairs) => scorePairs(judge, pairs),
       vectors: (pairs) => vectorsOf(loaded.model, forward, pairs),
+      createSampler: (sampling) => loaded.model.createSampler(sampling, loaded.lora),
       close: () => machine.runtime.close(),
     }
   } catch (error) {

@@ -172,7 +172,8 @@ class Desk {
         this.running.set(id, one)
         const usual = one.attempt > 0 ? retryTemperature : undefined
         const warmer = usual === undefined ? {} : { temperature: attemptTemperature(usual, one.attempt) }
-        prompts.push({ id, tokens: one.job.prompt, maxNewTokens, ...warmer })
+        const room = Math.min(maxNewTokens, one.job.rows[0]!.maxNewTokens ?? maxNewTokens)
+        prompts.push({ id, tokens: one.job.prompt, maxNewTokens: room, ...warmer })
       }
     }
     if (prompts.length > 0) await sampler.add(prompts)

@@ -11,6 +11,8 @@ export interface TextRow {
   id: string
   /** What the model reads: the response in the backward task, the instruction in the forward one. */
   text: string
+  /** Tokens that are written for it at most, where that is less than for all. */
+  maxNewTokens?: number
   /** The true answer, where the input has one: for evaluation. */
   reference?: string
   source?: string

@@ -44,6 +44,11 @@ export function curatedFiles(iteration: number) {
   }
 }
 
+/** Kept rows of an iteration with what was rewritten of them. */
+export function rewrittenFile(iteration: number): string {
+  return `rewrite-${iteration}/rewritten.jsonl`
+}
+
 /** Log-likelihoods of held-out pairs by a model: "base" is the one without an adapter. */
 export function heldOutScores(model: string): string {
   return `evaluation/${model}.jsonl`

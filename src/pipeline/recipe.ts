@@ -9,6 +9,7 @@ import { datasetSchema } from '../dataset/options.js'
 import { BtError, hasCode } from '../errors.js'
 import { nearest, wordsOf } from '../fields.js'
 import { generateSchema } from '../generate/options.js'
+import { rewriteSchema } from '../rewrite/options.js'
 import { segmentSchema } from '../segment/options.js'
 import { trainSchema } from '../train/options.js'
 
@@ -53,6 +54,13 @@ const curatePart = curateSchema
   })
   .partial()
 
+const rewritePart = rewriteSchema
+  .omit({
+    ...{ input: true, output: true, adapter: true, model: true, backward: true, backwardModel: true },
+    ...{ calibration: true, force: true, columns: true, limit: true },
+  })
+  .partial()
+
 /** The file. */
 export const recipeSchema = z.strictObject({
   name: text.optional().describe("what the run is called; the file's name if not given"),
@@ -83,6 +91,10 @@ export const recipeSchema = z.strictObject({
     .union([curatePart, z.array(curatePart).min(1)])
     .default({})
     .describe('options of curate; a list has those of each iteration'),
+  rewrite: z
+    .union([z.boolean(), rewritePart])
+    .default(false)
+    .describe('write the kept responses anew, and take those whose score does not fall; options of rewrite'),
   control: z.boolean().default(true).describe('train a last model on as many rows taken at random, to compare with'),
   evaluate: z
     .boolean()

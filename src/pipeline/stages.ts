@@ -9,6 +9,7 @@ import { datasetStage } from './stages/dataset.js'
 import { evaluateStage } from './stages/evaluate.js'
 import { lineageStage } from './stages/lineage.js'
 import { controlMixStage, mixStage, seedMixStage } from './stages/mix.js'
+import { rewriteStage } from './stages/rewrite.js'
 import { seedStage } from './stages/seed.js'
 import { backwardStage, forwardStage } from './stages/train.js'
 
@@ -37,6 +38,7 @@ function forwardStages(recipe: Recipe): Stage[] {
     forwardStage(recipe, 'm0'),
     ...iterations.flatMap((iteration) => [
       curateStage(recipe, iteration),
+      ...(recipe.rewrite === false ? [] : [rewriteStage(recipe, iteration)]),
       mixStage(recipe, iteration),
       forwardStage(recipe, `m${iteration}`),
     ]),

@@ -131,6 +131,13 @@ test('the quality after reasoning is another number, and a number', async () => 
 })
 
 describe('a curation', () => {
+  test('tells the forward model what it is told to tell it', async () => {
+    const plain = await run({ limit: 2, top: 1 })
+    const told = await run({ limit: 2, top: 1, system: 'Answer with knowledge from web search.' })
+    expect(told.rows.map(({ likelihood }) => likelihood)).not.toEqual(plain.rows.map(({ likelihood }) => likelihood))
+    expect(told.rows.map(({ length }) => length)).toEqual(plain.rows.map(({ length }) => length))
+  })
+
   test('writes the kept rows, and all of them with scores and why', async () => {
     const output = newOutput()
     const { rows, summary } = await run({ output, top: 0.25, by: 'pmi' })

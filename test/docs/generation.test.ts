@@ -9,6 +9,7 @@ import { generateFields, generateSchema } from '../../src/generate/options.js'
 import { scoreFields, scoreSchema } from '../../src/generate/score-options.js'
 import { packageRoot } from '../../src/paths.js'
 import { recipeSchema } from '../../src/pipeline/recipe.js'
+import { rewriteFields, rewriteSchema } from '../../src/rewrite/options.js'
 
 const read = (name: string) => readFileSync(join(packageRoot, 'docs', name), 'utf8')
 const text = read('generation.md')
@@ -27,6 +28,7 @@ test.each([
   ['generation.md', 'Options of `generate`', generateFields, generateSchema.parse({ input: 'i' })],
   ['generation.md', 'Options of `score`', scoreFields, scoreSchema.parse({ input: 'i' })],
   ['curation.md', 'Options', curateFields, curateSchema.parse({ input: 'i' })],
+  ['rewriting.md', 'Options', rewriteFields, rewriteSchema.parse({ input: 'i' })],
 ] as const)(
   '%s, %s: every option in the order of the help, with its flag and default',
   (file, heading, fields, defaults) => {

@@ -102,6 +102,27 @@ describe('a run', () => {
     expect(ran).toEqual(['curate-1', 'mix-1', 'm1', 'mix-control', 'control', 'evaluate', 'lineage', 'dataset'])
   }, 120_000)
 
+  test('rewrites what was kept, trains on that, and tells so', async () => {
+    const output = join(folder, 'rewritten')
+    const rewriting = { ...machine, maxTokens: 760, maxNewTokens: 40, minShare: 0, temperature: 1, guardRetries: 20 }
+    const recipe = { ...base, rewrite: { ...rewriting, by: 'length' }, control: false, evaluate: false }
+    const { stages } = await go(recipe, output)
+    expect(stages.map(({ name }) => name)).toContain('rewrite-1')
+    const rewritten = await linesOf(join(output, 'rewrite-1/rewritten.jsonl'))
+    const kept = await linesOf(join(output, 'curate-1/curated.jsonl'))
+    expect(rewritten.map(({ id }) => id)).toEqual(kept.map(({ id }) => id))
+    const rows = await linesOf(join(output, 'mix-1/rows.jsonl'))
+    expect(rows.filter(({ origin }) => origin === 'augmented').map(({ response }) => response)).toEqual(
+      rewritten.map(({ response }) => response),
+    )
+    const data = await linesOf(join(output, 'data/messages.jsonl'))
+    expect(data.length).toBe(rewritten.length)
+    // Off again: the stage goes, and what followed from it runs anew.
+    const plan = await planRun({ recipe: { ...recipe, rewrite: false } as never, output })
+    expect(plan.stages.map(({ name }) => name)).not.toContain('rewrite-1')
+    expect(plan.stages.find(({ name }) => name === 'mix-1')?.status).toBe('changed')
+  }, 120_000)
+
   test('that is killed again and again ends as one that nobody disturbed', async () => {
     const quiet = join(folder, 'quiet')
     await go(base, quiet)

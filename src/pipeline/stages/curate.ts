@@ -7,7 +7,7 @@ import type { Stage } from '../stage.js'
 import { drain } from './drain.js'
 
 export function curateStage(recipe: Recipe, iteration: number): Stage {
-  const { device: _device, threads: _threads, ...shaping } = optionsOf(recipe, iteration)
+  const { device: _device, threads: _threads, ...shaping } = curateOptionsOf(recipe, iteration)
   const judge = modelName(iteration - 1)
   const { kept, scored, calibration } = curatedFiles(iteration)
   return {
@@ -29,7 +29,7 @@ export function curateStage(recipe: Recipe, iteration: number): Stage {
     async run(context) {
       const rows = curate(
         {
-          ...optionsOf(recipe, iteration),
+          ...curateOptionsOf(recipe, iteration),
           model: recipe.model,
           adapter: context.at(modelFolder(judge)),
           backward: context.at(modelFolder('backward')),
@@ -54,6 +54,6 @@ export function curateStage(recipe: Recipe, iteration: number): Stage {
 }
 
 /** Of a list, those of the iteration; the last ones hold for all that follow. */
-function optionsOf({ curate: options }: Recipe, iteration: number) {
+export function curateOptionsOf({ curate: options }: Recipe, iteration: number) {
   return Array.isArray(options) ? options[Math.min(iteration, options.length) - 1]! : options
 }

@@ -2,14 +2,16 @@
 import { fileNames } from '../../dataset/card.js'
 import { type DatasetFormat, formatNames } from '../../dataset/options.js'
 import { writeDataset } from '../../dataset/write.js'
-import { curatedFiles, lineageFile, pairsFile } from '../files.js'
+import { lineageFile, pairsFile } from '../files.js'
 import type { Recipe } from '../recipe.js'
 import type { Stage } from '../stage.js'
+import { keptFile } from './mix.js'
 
 const folder = 'data'
 
-export function datasetStage({ dataset, iterations, name }: Recipe): Stage {
-  const rows = iterations === 0 ? pairsFile : curatedFiles(iterations).kept
+export function datasetStage(recipe: Recipe): Stage {
+  const { dataset, iterations, name } = recipe
+  const rows = iterations === 0 ? pairsFile : keptFile(recipe, iterations)
   const formats: DatasetFormat[] = dataset.formats ?? [...formatNames]
   const options = { ...dataset, formats, title: dataset.title ?? name }
   return {

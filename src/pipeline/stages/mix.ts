@@ -4,7 +4,7 @@ import { Drops } from '../../data/drops.js'
 import { lineageColumns } from '../../data/lineage.js'
 import { readRecords } from '../../data/records.js'
 import { sha256, writeAtomic } from '../../files.js'
-import { curatedFiles, mixFile, mixFolder, modelName, pairsFile, seedFile } from '../files.js'
+import { curatedFiles, mixFile, mixFolder, modelName, pairsFile, rewrittenFile, seedFile } from '../files.js'
 import type { Recipe } from '../recipe.js'
 import type { Stage, StageContext, StageResult } from '../stage.js'
 import { tagsOf } from '../tags.js'
@@ -19,18 +19,18 @@ export function seedMixStage(recipe: Recipe): Stage {
 
 /** What M_k is trained on. */
 export function mixStage(recipe: Recipe, iteration: number): Stage {
-  const rows = keptFile(iteration)
+  const rows = keptFile(recipe, iteration)
   return stageOf(recipe, { model: modelName(iteration), title: 'mix the seed and the kept rows', rows })
 }
 
-/** The file with the kept rows of an iteration. */
-function keptFile(iteration: number): string {
-  return curatedFiles(iteration).kept
+/** The rows of an iteration that are trained on. */
+export function keptFile({ rewrite }: Recipe, iteration: number): string {
+  return rewrite === false ? curatedFiles(iteration).kept : rewrittenFile(iteration)
 }
 
 /** As many rows as the last iteration kept, taken by chance from all that were written. */
 export function controlMixStage(recipe: Recipe): Stage {
-  const kept = keptFile(recipe.iterations)
+  const kept = keptFile(recipe, recipe.iterations)
   const stage = stageOf(recipe, { model: 'control', title: 'mix the seed and random rows', rows: pairsFile })
   return {
     ...stage,
