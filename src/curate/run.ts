@@ -2,6 +2,7 @@
 // with other rules whenever they change).
 import { readFile, stat } from 'node:fs/promises'
 import { checkFile } from '../data/bytes.js'
+import { RowCount } from '../data/row-count.js'
 import { BtError, hasCode } from '../errors.js'
 import { definedOf, resolveOptions } from '../fields.js'
 import { sha256, sha256File, writeFileAtomic } from '../files.js'
@@ -171,9 +172,16 @@ async function scoreInput(
     return
   }
   const source = readCandidates(options.input, definedOf({ columns: options.columns, limit: options.limit }))
-  const result = await scoreStage(source.rows, bench.open, stage, bench.stageControl('scoring'))
-  Object.assign(summary, result)
-  summary.dropped = source.dropped()
+  const count = new RowCount(options.input, options.limit)
+  try {
+    Object.assign(
+      summary,
+      await scoreStage(source.rows, bench.open, { ...stage, count }, bench.stageControl('scoring')),
+    )
+    summary.dropped = source.dropped()
+  } finally {
+    count.close()
+  }
 }
 
 async function calibrateInput(

@@ -1,4 +1,5 @@
 // Scores of many pairs into a work log, which goes on where it was: curation's long part.
+import type { RowCount } from '../data/row-count.js'
 import { type Group, groupStart, groupsOf } from '../generate/groups.js'
 import { afterStored, type Fingerprint, finishedRows, type OutputOptions, reserveOutput } from '../generate/output.js'
 import type { OnProgress } from '../progress.js'
@@ -16,6 +17,8 @@ export interface StageOptions {
   limit?: number
   /** Rows in all, where that is known; the limit otherwise. */
   total?: number
+  /** The same, where it is being counted. */
+  count?: RowCount
   /** What the rows were read from, where it is no file of that name. */
   stamp?: OutputOptions['stamp']
   force: boolean
@@ -101,7 +104,7 @@ export async function scoreStage(
       control.onProgress?.({
         label: control.label,
         done: result.rows,
-        total: options.total ?? options.limit,
+        total: options.total ?? options.count?.total ?? options.limit,
         unit: 'rows',
       })
     }

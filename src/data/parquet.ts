@@ -2,6 +2,28 @@
 import { tmpdir } from 'node:os'
 import { BtError, messageOf } from '../errors.js'
 
+/** One thread and order kept: rows come in file order. The limit bounds what DuckDB buffers, not what it returns. */
+const settings = {
+  threads: '1',
+  memory_limit: '1GB',
+  temp_directory: tmpdir(),
+  preserve_insertion_order: 'true',
+}
+
+/** Rows of a Parquet file, from its footer. Throws what DuckDB says of a damaged one. */
+export async function countParquet(path: string): Promise<number> {
+  const { DuckDBInstance } = await import('@duckdb/node-api')
+  const instance = await DuckDBInstance.create(':memory:', settings)
+  const connection = await instance.connect()
+  try {
+    const result = await connection.runAndReadAll('SELECT count(*)::DOUBLE AS rows FROM read_parquet($path)', { path })
+    return result.getRowObjects()[0]!.rows as number
+  } finally {
+    connection.closeSync()
+    instance.closeSync()
+  }
+}
+
 /**
  * Streams a Parquet file's rows in file order; lists and structs become arrays and objects, times become text, and
  * integers become numbers where they are exact.
@@ -13,13 +35,7 @@ export async function* readParquet(path: string): AsyncGenerator<Record<string, 
     typeof value === 'bigint' && BigInt(Number(value)) === value
       ? Number(value)
       : JsonDuckDBValueConverter(value, type, converter)
-  // One thread and order kept: rows come in file order. The limit bounds what DuckDB buffers, not what it returns.
-  const instance = await DuckDBInstance.create(':memory:', {
-    threads: '1',
-    memory_limit: '1GB',
-    temp_directory: tmpdir(),
-    preserve_insertion_order: 'true',
-  })
+  const instance = await DuckDBInstance.create(':memory:', settings)
   const connection = await instance.connect()
   try {
     const result = await connection.stream('SELECT * FROM read_parquet($path)', { path })

@@ -1,5 +1,6 @@
 // Generation from options to rows: loads, takes up an unfinished output, and hands on what sample.ts writes.
 import { checkFile } from '../data/bytes.js'
+import { RowCount } from '../data/row-count.js'
 import type { DropCount } from '../data/types.js'
 import { BtError } from '../errors.js'
 import { resolveOptions } from '../fields.js'
@@ -120,6 +121,7 @@ async function* write(
   const { machine } = loaded
   const leave = () => machine.runtime.abort()
   control.abort?.addEventListener('abort', leave)
+  const inputRows = new RowCount(options.input, options.limit)
   try {
     const output = await reserved?.open(fingerprintOf(options, located, machine.precision))
     const rowsDone = output?.rows ?? 0
@@ -134,7 +136,12 @@ async function* write(
     for await (const row of sampleRows(rows, { ...context, signal: eitherOf(control) })) {
       await output?.append(row)
       count(summary, row)
-      control.onProgress?.({ label: 'writing', done: summary.rows, total: rowsOf(options, shard), unit: 'rows' })
+      control.onProgress?.({
+        label: 'writing',
+        done: summary.rows,
+        total: rowsOf(inputRows.total, shard),
+        unit: 'rows',
+      })
       yield row
     }
     if (control.abort?.aborted) throw new BtError('BT_ABORTED', `stopped after ${summary.rows} rows`)
@@ -145,6 +152,7 @@ async function* write(
     summary.peakMemory = (await machine.runtime.memory()).peakResident
     return summary
   } finally {
+    inputRows.close()
     control.abort?.removeEventListener('abort', leave)
     await machine.runtime.close()
   }
@@ -178,9 +186,9 @@ async function contextOf(
   }
 }
 
-/** Rows that a limit lets the shard have. */
-function rowsOf({ limit }: GenerateOptions, shard: Shard | undefined): number | undefined {
-  return limit === undefined || !shard ? limit : Math.max(0, Math.ceil((limit - shard.index + 1) / shard.count))
+/** Rows of all that are the shard's. */
+function rowsOf(all: number | undefined, shard: Shard | undefined): number | undefined {
+  return all === undefined || !shard ? all : Math.max(0, Math.ceil((all - shard.index + 1) / shard.count))
 }
 
 /** The decode loop ends for both; whether rows are saved or dropped is told apart afterwards. */

@@ -3,6 +3,7 @@ import type { Sampler } from '../../binding.js'
 import { checkFile } from '../data/bytes.js'
 import { type Lineage, lineageColumns } from '../data/lineage.js'
 import type { ParquetColumns } from '../data/parquet-write.js'
+import { RowCount } from '../data/row-count.js'
 import type { DropCount } from '../data/types.js'
 import { BtError } from '../errors.js'
 import { resolveOptions } from '../fields.js'
@@ -114,6 +115,7 @@ export async function* score(input: ScoreInput, control: ScoreControl = {}): Asy
   let loaded: Scorer | undefined
   const leave = () => loaded?.machine.runtime.abort()
   control.abort?.addEventListener('abort', leave)
+  const count = new RowCount(options.input, options.limit)
   try {
     loaded = await loadScorer(options, located)
     const { machine } = loaded
@@ -139,7 +141,7 @@ export async function* score(input: ScoreInput, control: ScoreControl = {}): Asy
         summary.rows++
         summary.written++
         if (row.cut > 0) summary.cut++
-        control.onProgress?.({ label: 'scoring', done: summary.rows, total: options.limit, unit: 'rows' })
+        control.onProgress?.({ label: 'scoring', done: summary.rows, total: count.total, unit: 'rows' })
         yield row
       }
     }
@@ -152,6 +154,7 @@ export async function* score(input: ScoreInput, control: ScoreControl = {}): Asy
     summary.peakMemory = (await machine.runtime.memory()).peakResident
     return summary
   } finally {
+    count.close()
     control.abort?.removeEventListener('abort', leave)
     await loaded?.machine.runtime.close()
     await reserved?.release()

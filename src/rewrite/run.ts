@@ -4,6 +4,7 @@ import { type CandidateRow, keyOfPair, readCandidates } from '../curate/rows.js'
 import { loadScorer, locateScorer, type Scorer } from '../curate/scorer.js'
 import type { ScoreName } from '../curate/types.js'
 import { checkFile } from '../data/bytes.js'
+import { RowCount } from '../data/row-count.js'
 import { BtError } from '../errors.js'
 import { definedOf, resolveOptions } from '../fields.js'
 import { groupStart, groupsOf } from '../generate/groups.js'
@@ -86,6 +87,7 @@ async function* write(
   const scorer = await loadScorer(scorerOptionsOf(options), located)
   const leave = () => scorer.machine.runtime.abort()
   control.abort?.addEventListener('abort', leave)
+  const count = new RowCount(options.input, options.limit)
   try {
     const precision = scorer.machine.precision
     const output = await reserved.open({ ...outputOptions.fingerprint, precision })
@@ -114,7 +116,7 @@ async function* write(
       summary.rows += rows.length
       summary.written += rows.length
       for (const row of rows) outcomes.add(row)
-      control.onProgress?.({ label: 'rewriting', done: summary.rows, total: options.limit, unit: 'rows' })
+      control.onProgress?.({ label: 'rewriting', done: summary.rows, total: count.total, unit: 'rows' })
       yield* rows
     }
     if (control.abort?.aborted) throw new BtError('BT_ABORTED', `stopped after ${summary.rows} rows`)
@@ -125,6 +127,7 @@ async function* write(
     summary.peakMemory = (await scorer.machine.runtime.memory()).peakResident
     return summary
   } finally {
+    count.close()
     control.abort?.removeEventListener('abort', leave)
     await scorer.close()
   }
