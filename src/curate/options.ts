@@ -2,7 +2,7 @@
 import { z } from 'zod'
 import { field, objectOf } from '../fields.js'
 import { generateFields } from '../generate/options.js'
-import { scoreNames } from './types.js'
+import { type ScoreName, scoreNames } from './types.js'
 
 const count = z.int().positive()
 const model = 'Model:'
@@ -60,6 +60,25 @@ export const scorerSchema = objectOf(scorerFields)
 /** As a caller writes them: an adapter or a model is needed. */
 export type ScorerInput = z.input<typeof scorerSchema>
 export type ScorerOptions = z.output<typeof scorerSchema>
+
+/** What scores depend on, of the options of whoever asks for scores. */
+export function scorerOptionsOf(options: ScorerOptions): ScorerOptions {
+  const names = Object.keys(scorerFields) as (keyof ScorerOptions)[]
+  return Object.fromEntries(names.map((name) => [name, options[name]])) as unknown as ScorerOptions
+}
+
+/** The scores that rows get. @param calibrated whether there is a fit */
+export function scoresOf(
+  { cycleTokens, backward, backwardModel }: Pick<ScorerOptions, 'cycleTokens' | 'backward' | 'backwardModel'>,
+  calibrated: boolean,
+): ScoreName[] {
+  const hasBackward = backward !== undefined || backwardModel !== undefined
+  return scoreNames.filter((name) => {
+    if (name === 'cycle') return cycleTokens > 0
+    if (name === 'fit') return calibrated
+    return hasBackward || (name !== 'backward' && name !== 'backwardPmi')
+  })
+}
 
 /** Good pairs of a calibration that does not say how many. */
 export const defaultCalibration = 200

@@ -1,44 +1,29 @@
 // Curation from options to files: pairs are scored (the long part, which goes on where it was), then chosen (at once, again
 // with other rules whenever they change).
-import { readFile, stat } from 'node:fs/promises'
 import { checkFile } from '../data/bytes.js'
 import { RowCount } from '../data/row-count.js'
-import { BtError, hasCode } from '../errors.js'
+import { BtError } from '../errors.js'
 import { definedOf, resolveOptions } from '../fields.js'
-import { sha256, sha256File, writeFileAtomic } from '../files.js'
-import type { Precision } from '../generate/machine.js'
+import { writeFileAtomic } from '../files.js'
 import type { Fingerprint } from '../generate/output.js'
 import { paced } from '../metrics/paced.js'
 import { openAhead } from '../native/ahead.js'
 import { plainName } from '../paths.js'
 import type { OnProgress } from '../progress.js'
-import { histogramOf } from '../report/histogram.js'
 import { packageVersion } from '../version.js'
 import { calibrateStage } from './calibrate-stage.js'
-import { type Calibration, fitOf } from './calibration.js'
+import type { Calibration } from './calibration.js'
 import type { Vectors } from './diverse.js'
-import { checkExpression, evaluateExpression } from './expression.js'
-import {
-  type CurateInput,
-  type CurateOptions,
-  curateSchema,
-  defaultCalibration,
-  type ScorerOptions,
-} from './options.js'
-import { type CuratePaths, logRows, pathsOf, writeOutputs } from './outputs.js'
-import { ratingPrompt } from './rating.js'
+import { type CurateInput, type CurateOptions, curateSchema, defaultCalibration, scorerOptionsOf } from './options.js'
+import { type CuratePaths, pathsOf, writeOutputs } from './outputs.js'
+import { areThere, readRecord, refuseForeign } from './record.js'
 import { readCandidates } from './rows.js'
 import { finishedStage, type StageControl, type StageOptions, scoreStage } from './score-stage.js'
 import { type LocatedScorer, loadScorer, locateScorer, type Scorer } from './scorer.js'
-import { completeRules, missingScore, type SelectionRules, type SelectionTable, selecting } from './select.js'
-import {
-  type CurateStart,
-  type CurateSummary,
-  type ScoredPair,
-  type ScoreHistogram,
-  type ScoreName,
-  scoreNames,
-} from './types.js'
+import { selecting } from './select.js'
+import { calibrationKey, checkRules, fingerprintOf, rulesOf, scoresNamed, stageOf } from './settings.js'
+import { histogramsOf, judgedRows, tableOf } from './table.js'
+import type { CurateStart, CurateSummary, ScoredPair } from './types.js'
 import { vectorStage } from './vector-stage.js'
 
 export interface CurateControl {
@@ -215,193 +200,9 @@ async function vectorsOfInput(
   return found?.vectors
 }
 
-/** What the selection has to know of all rows. */
-async function tableOf(
-  log: string,
-  rows: number,
-  { keep }: SelectionRules,
-  calibration: Calibration | undefined,
-): Promise<SelectionTable & { cut: number }> {
-  const columns = new Map<ScoreName, Float64Array>()
-  const fit = calibration && new Float64Array(rows)
-  const faults = new Map<number, string[]>()
-  const empty = new Set<number>()
-  let cut = 0
-  let index = 0
-  for await (const row of logRows(log, rows)) {
-    for (const name of scoreNames) {
-      if (!(name in row)) continue
-      if (!columns.has(name)) columns.set(name, new Float64Array(rows).fill(Number.NaN))
-      columns.get(name)![index] = (row[name] as number | null) ?? Number.NaN
-    }
-    if (Array.isArray(row.guard) && row.guard.length > 0) faults.set(index, row.guard.map(String))
-    if (row.likelihood === null) empty.add(index)
-    if (fit) fit[index] = fitOf(calibration, row)
-    if ((row.unread as number) > 0) cut++
-    index++
-  }
-  if (fit) columns.set('fit', fit)
-  const scores = Object.fromEntries(columns) as SelectionTable['scores']
-  const more: Record<string, Float64Array> = fit ? { fit } : {}
-  const expression = keep === undefined || rows === 0 ? undefined : await evaluateExpression(keep, log, more)
-  return { rows, scores, faults, empty, cut, ...(expression ? { expression } : {}) }
-}
-
-/** The log's rows with what became of them. */
-async function* judgedRows(
-  log: string,
-  { rows, scores: { fit } }: SelectionTable,
-  kept: readonly boolean[],
-  why: readonly string[],
-): AsyncGenerator<ScoredPair> {
-  let index = 0
-  for await (const row of logRows(log, rows)) {
-    const probability = fit && { fit: Number.isNaN(fit[index]) ? null : Number(fit[index]!.toFixed(6)) }
-    yield { ...row, ...probability, kept: kept[index]!, why: why[index]! } as ScoredPair
-    index++
-  }
-}
-
-function histogramsOf({ scores }: SelectionTable, kept: readonly boolean[]): ScoreHistogram[] {
-  return (Object.entries(scores) as [ScoreName, Float64Array][]).flatMap(([score, values]) => {
-    const histogram = histogramOf(values, kept)
-    return histogram ? [{ score, ...histogram }] : []
-  })
-}
-
-// ---- Options
-
-function scorerOptionsOf(options: CurateOptions): ScorerOptions {
-  const { adapter, model, system, backward, backwardModel, reasoning, cycleTokens } = options
-  const { maxTokens, batchTokens, precision, device, threads } = options
-  return {
-    ...{ adapter, model, system, backward, backwardModel, reasoning, cycleTokens },
-    ...{ maxTokens, batchTokens, precision, device, threads },
-  }
-}
-
-function rulesOf({ min, keep, top, budget, diverse, by, keepFaulty }: CurateOptions): SelectionRules {
-  return { min, keep, top, budget, diverse, by, keepFaulty }
-}
-
-/** What calibration follows from beside the scores of the input. */
-async function calibrationKey({ calibrate, reference }: CurateOptions) {
-  if (calibrate === undefined) return {}
-  return { calibrate, ...(reference === undefined ? {} : { reference: await sha256File(reference) }) }
-}
-
 function isSame(a: object, b: object): boolean {
   return JSON.stringify(a) === JSON.stringify(b)
 }
-
-/** Scores that rules choose by. */
-function scoresNamed(rules: SelectionRules, scores: SelectionTable['scores']): ScoreName[] {
-  const { by, top, budget, min = {}, keep = '' } = completeRules(rules, scores)
-  const ranked = top !== undefined || budget !== undefined
-  return (Object.keys(scores) as ScoreName[]).filter(
-    (name) => name in min || new RegExp(`\\b${name}\\b`, 'i').test(keep) || (ranked && name === by),
-  )
-}
-
-/** Before hours of scoring: rules by scores that there will be, and an expression that is one. */
-async function checkRules(options: CurateOptions): Promise<void> {
-  const known = scoresOf(options)
-  const scores = Object.fromEntries(known.map((name) => [name, new Float64Array()]))
-  const { by, min } = completeRules(rulesOf(options), scores)
-  for (const name of [by, ...(Object.keys(min ?? {}) as ScoreName[])]) {
-    if (!known.includes(name)) throw missingScore(name, known)
-  }
-  if (options.keep !== undefined) await checkExpression(options.keep)
-}
-
-/** The scores that rows get. */
-function scoresOf({ cycleTokens, backward, backwardModel, calibrate }: CurateOptions): ScoreName[] {
-  const hasBackward = backward !== undefined || backwardModel !== undefined
-  return scoreNames.filter((name) => {
-    if (name === 'cycle') return cycleTokens > 0
-    if (name === 'fit') return calibrate !== undefined
-    return hasBackward || (name !== 'backward' && name !== 'backwardPmi')
-  })
-}
-
-function stageOf(options: CurateOptions, located: LocatedScorer, paths: CuratePaths): StageOptions {
-  const { input, limit, force, precision } = options
-  const known = precision === 'auto' ? undefined : precision
-  return {
-    log: paths.scores,
-    ...{ input, force, fingerprint: fingerprintOf(options, located, known) },
-    ...(limit === undefined ? {} : { limit }),
-  }
-}
-
-function fingerprintOf(
-  options: CurateOptions,
-  { forward, backward }: LocatedScorer,
-  precision: Precision | undefined,
-): Fingerprint {
-  const { columns = null, reasoning, cycleTokens, maxTokens, batchTokens } = options
-  return {
-    scores: 'curation',
-    model: forward.source.hash.slice(0, 16),
-    adapter: forward.adapter?.hash.slice(0, 16) ?? 'none',
-    template: forward.template.hash,
-    ...(forward.system === undefined ? {} : { system: forward.system }),
-    rating: sha256(ratingPrompt('', '', reasoning > 0)).slice(0, 12),
-    ...(backward
-      ? {
-          backwardModel: backward.source.hash.slice(0, 16),
-          backwardAdapter: backward.adapter?.hash.slice(0, 16) ?? 'none',
-          backwardTemplate: backward.template.hash,
-        }
-      : {}),
-    ...{ columns, reasoning, cycleTokens, maxTokens, batchTokens, precision },
-  }
-}
-
-// ---- What was done before
-
-interface CurateRecord {
-  /** Rules and calibration. */
-  key: object
-  summary: CurateSummary
-}
-
-async function readRecord({ record }: CuratePaths): Promise<CurateRecord | undefined> {
-  try {
-    const { key, summary } = JSON.parse(await readFile(record, 'utf8')) as Partial<CurateRecord>
-    return key && summary ? { key, summary } : undefined
-  } catch (error) {
-    if (hasCode(error, 'ENOENT')) return undefined
-    throw error
-  }
-}
-
-async function areThere({ output, scored }: CuratePaths): Promise<boolean> {
-  return (await exists(output)) && (await exists(scored))
-}
-
-/** @throws {BtError} BT_OUTPUT_EXISTS for a file that curation did not write */
-async function refuseForeign(paths: CuratePaths, force: boolean): Promise<void> {
-  if (force) return
-  if (!(await exists(paths.output)) && !(await exists(paths.scored))) return
-  // A kill between the outputs and their record leaves the scores.
-  if ((await readRecord(paths)) || (await exists(paths.scores))) return
-  throw new BtError('BT_OUTPUT_EXISTS', `${paths.output} or ${paths.scored} exists and was not made by this command`, {
-    remedy: 'Choose another --output, or --force to replace it.',
-  })
-}
-
-async function exists(path: string): Promise<boolean> {
-  try {
-    await stat(path)
-    return true
-  } catch (error) {
-    if (hasCode(error, 'ENOENT')) return false
-    throw error
-  }
-}
-
-// ---- What is told
 
 function startOf(
   { forward, backward }: LocatedScorer,

@@ -13,7 +13,7 @@ import {
   scoredRows,
   scoreStage,
 } from './score-stage.js'
-import { vectorTokens } from './scorer.js'
+import { vectorTokens } from './vectors.js'
 
 /** Each row's vector as base64 of its 32-bit numbers, in the machine's order; null for an empty text. */
 const vectorWork = (): StageWork => {

@@ -1,5 +1,6 @@
 // Rewriting from options to rows: the forward model writes a better response for each pair, and it stands where its score does
 // not fall below the old one's.
+import { scorerOptionsOf } from '../curate/options.js'
 import { type CandidateRow, keyOfPair, readCandidates } from '../curate/rows.js'
 import { loadScorer, locateScorer, type Scorer } from '../curate/scorer.js'
 import type { ScoreName } from '../curate/types.js'
@@ -17,7 +18,7 @@ import { readCalibration } from './judge.js'
 import { type RewriteInput, rewriteSchema } from './options.js'
 import { Outcomes, storedOutcomes } from './outcomes.js'
 import { type Bench, groupRows, rowsOf } from './rows.js'
-import { outputOptionsOf, scorerOptionsOf, scoreToJudgeBy, type Work, writingOptions } from './settings.js'
+import { outputOptionsOf, scoreToJudgeBy, type Work, writingOptions } from './settings.js'
 import type { RewriteStart, RewriteSummary, RewrittenRow } from './types.js'
 
 export interface RewriteControl {

@@ -1,11 +1,11 @@
 // What a rewriting's options come to: the score that judges, how texts are written and scored, and what rows are a function of.
 import type { Calibration } from '../curate/calibration.js'
-import type { ScorerOptions } from '../curate/options.js'
+import { scoresOf } from '../curate/options.js'
 import { ratingPrompt } from '../curate/rating.js'
 import { keyOfPair } from '../curate/rows.js'
-import type { LocatedScorer } from '../curate/scorer.js'
+import { fingerprintOfModels, type LocatedScorer } from '../curate/scorer.js'
 import { missingScore } from '../curate/select.js'
-import { type ScoreName, scoreNames } from '../curate/types.js'
+import type { ScoreName } from '../curate/types.js'
 import { BtError } from '../errors.js'
 import { sha256, sha256File } from '../files.js'
 import type { Precision } from '../generate/machine.js'
@@ -26,13 +26,9 @@ export interface Work {
 
 /** @throws {BtError} BT_USAGE */
 export function scoreToJudgeBy(options: RewriteOptions, calibration: Calibration | undefined): ScoreName {
-  const hasBackward = options.backward !== undefined || options.backwardModel !== undefined
-  const by = options.by ?? (calibration ? 'fit' : hasBackward ? 'backwardPmi' : 'pmi')
-  const known = scoreNames.filter((name) => {
-    if (name === 'fit') return calibration !== undefined
-    if (name === 'cycle') return options.cycleTokens > 0
-    return hasBackward || (name !== 'backward' && name !== 'backwardPmi')
-  })
+  const known = scoresOf(options, calibration !== undefined)
+  const usual = known.includes('backwardPmi') ? 'backwardPmi' : 'pmi'
+  const by = options.by ?? (calibration ? 'fit' : usual)
   if (!known.includes(by)) throw missingScore(by, known)
   const missing = by === 'fit' ? calibration!.fit.features.find((name) => !known.includes(name)) : undefined
   if (missing === undefined) return by
@@ -52,15 +48,6 @@ export function writingOptions(options: RewriteOptions): GenerateOptions {
   })
 }
 
-export function scorerOptionsOf(options: RewriteOptions): ScorerOptions {
-  const { adapter, model, system, backward, backwardModel, reasoning, cycleTokens } = options
-  const { maxTokens, batchTokens, precision, device, threads } = options
-  return {
-    ...{ adapter, model, system, backward, backwardModel, reasoning, cycleTokens },
-    ...{ maxTokens, batchTokens, precision, device, threads },
-  }
-}
-
 export async function outputOptionsOf(work: Work): Promise<OutputOptions> {
   const { options } = work
   const { input, limit, force, precision } = options
@@ -75,25 +62,12 @@ export async function outputOptionsOf(work: Work): Promise<OutputOptions> {
   }
 }
 
-async function fingerprintOf(
-  { options, located: { forward, backward }, by }: Work,
-  precision: Precision | undefined,
-): Promise<Fingerprint> {
+async function fingerprintOf({ options, located, by }: Work, precision: Precision | undefined): Promise<Fingerprint> {
   const { columns = null, temperature, topP, topK, seed, guardRetries, maxNewTokens, maxTokens } = options
   const { minShare, reasoning, cycleTokens, calibration } = options
   return {
     rewriting: sha256(rewritePrompt('', '')).slice(0, 12),
-    model: forward.source.hash.slice(0, 16),
-    adapter: forward.adapter?.hash.slice(0, 16) ?? 'none',
-    template: forward.template.hash,
-    ...(forward.system === undefined ? {} : { system: forward.system }),
-    ...(backward
-      ? {
-          backwardModel: backward.source.hash.slice(0, 16),
-          backwardAdapter: backward.adapter?.hash.slice(0, 16) ?? 'none',
-          backwardTemplate: backward.template.hash,
-        }
-      : {}),
+    ...fingerprintOfModels(located),
     ...(calibration === undefined ? {} : { calibration: (await sha256File(calibration)).slice(0, 16) }),
     rating: sha256(ratingPrompt('', '', reasoning > 0)).slice(0, 12),
     ...{ columns, by, minShare, temperature, topP, topK, seed, guardRetries, maxNewTokens, maxTokens },
