@@ -37,6 +37,7 @@ import {
   scoreNames,
 } from './types.js'
 
+/** How to watch a run and end it. */
 export interface CurateControl {
   /** Stop after the group of rows under way; the scores so far stay. */
   signal?: AbortSignal
@@ -45,6 +46,7 @@ export interface CurateControl {
   onProgress?: OnProgress
   /** Called when there is something to score. */
   onStart?: (start: CurateStart) => void
+  /** Once each, with a count where there are many. */
   onWarning?: (text: string) => void
 }
 

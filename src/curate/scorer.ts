@@ -33,6 +33,7 @@ export interface Scorer {
    * @throws {BtError} BT_ABORTED after machine.runtime.abort()
    */
   score(pairs: readonly CandidatePair[]): Promise<PairScores[]>
+  /** Frees models and runtime. */
   close(): Promise<void>
 }
 
