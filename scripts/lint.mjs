@@ -1,5 +1,5 @@
-// `npm run lint`: biome, clang-format, the direction of imports, what native files need, places of one machine, links and
-// licences. --fix formats.
+// `npm run lint`: biome, clang-format, the direction of imports, what native files need, links, licences, the documentation
+// of the API, places of one machine. --fix formats.
 import { spawnSync } from 'node:child_process'
 import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
@@ -9,7 +9,7 @@ import { checkPlaces } from './check-places.mjs'
 import { clangFormat } from './clang-format.mjs'
 import { fail, green, red, root, say } from './console.mjs'
 import { checkLicences } from './licences.mjs'
-import { packages } from './prepare.mjs'
+import { compileTypeScript, packages } from './prepare.mjs'
 
 const fix = process.argv.includes('--fix')
 
@@ -28,6 +28,20 @@ async function formatNative() {
   return spawnSync(program, [...args, ...files], { cwd: root, stdio: 'inherit' }).status === 0
 }
 
+/** All that the API exports is documented, and all that it refers to exported: typedoc warns of what is not. */
+async function documented() {
+  await compileTypeScript() // scripts/typedoc-options.mjs reads the tables of options there
+  const program = join(root, 'node_modules', 'typedoc', 'bin', 'typedoc')
+  const args = ['--emit', 'none', '--logLevel', 'Warn']
+  const good = spawnSync(process.execPath, [program, ...args], { cwd: root, stdio: 'inherit' }).status === 0
+  if (!good) {
+    say('  "does not have any documentation": write a doc comment above it, at its declaration')
+    say('  "referenced by ..., but not included": export that type from src/index.ts, too')
+    say('  "@link" or "resolve": name what src/index.ts exports, or use plain `code`')
+  }
+  return good
+}
+
 /** Prints what a check found. */
 function none(problems) {
   for (const problem of problems) say(`  ${problem}`)
@@ -41,6 +55,7 @@ const checks = [
   ['native files need no newer system', () => none(checkAbi(root))],
   ['links lead somewhere', async () => none((await import('./check-links.mjs')).checkLinks(root))],
   ['licences permit any use, and are listed', () => none(checkLicences(root))],
+  ['the API is documented', documented],
   ['no places of one machine', () => (existsSync(join(root, '.git')) ? none(checkPlaces(root)) : true)],
 ]
 

@@ -1,5 +1,4 @@
 // The public API: what the command line does, as functions. Types here need nothing but this package's own.
-
 export type {
   AdvanceResult,
   CoreInfo,
@@ -34,19 +33,21 @@ export type {
   TrainerState,
 } from '../binding.js'
 export type { Calibration, ScoreSeparation } from './curate/calibration.js'
+export type { Logistic } from './curate/logistic.js'
 export type { CurateInput, CurateOptions, ScorerInput, ScorerOptions } from './curate/options.js'
-export type { PlantedKind } from './curate/plant.js'
+export { type PlantedKind, plantedKinds } from './curate/plant.js'
 export { type CurateControl, curate } from './curate/run.js'
 export { openScorer, type Scorer } from './curate/scorer.js'
 export type { Separation } from './curate/separation.js'
-export type {
-  CandidatePair,
-  CurateStart,
-  CurateSummary,
-  PairScores,
-  ScoredPair,
-  ScoreHistogram,
-  ScoreName,
+export {
+  type CandidatePair,
+  type CurateStart,
+  type CurateSummary,
+  type PairScores,
+  type ScoredPair,
+  type ScoreHistogram,
+  type ScoreName,
+  scoreNames,
 } from './curate/types.js'
 export type { Malformed } from './data/drops.js'
 export type { FilterOptions } from './data/filter.js'
@@ -56,8 +57,9 @@ export type { PackableRow } from './data/packing.js'
 export { type PreprocessOptions, type PreprocessReport, preprocess } from './data/preprocess.js'
 export type { InputSummary } from './data/rows.js'
 export type { DataRow, DropCount } from './data/types.js'
+export type { Count } from './dataset/counts.js'
 export { buildLineage, type LineageInputs, type LineageSummary, type Origin } from './dataset/lineage.js'
-export type { DatasetFormat, DatasetInput, DatasetOptions } from './dataset/options.js'
+export { type DatasetFormat, type DatasetInput, type DatasetOptions, formatNames } from './dataset/options.js'
 export { type PublishControl, type PublishOptions, type PublishSummary, publish } from './dataset/publish.js'
 export type { RepoType } from './dataset/publish-files.js'
 export { lineageInputsOf } from './dataset/run-files.js'
@@ -75,8 +77,9 @@ export { BtError, type BtErrorOptions } from './errors.js'
 export type { ExportDtype, ExportInput, ExportOptions } from './export/options.js'
 export { type ExportControl, exportModel } from './export/run.js'
 export type { ExportComparison, ExportStart, ExportSummary, ExportWritten } from './export/types.js'
-export type { Fault } from './generate/guard.js'
-export type { Precision } from './generate/machine.js'
+export { type Fault, faultNames } from './generate/guard.js'
+export type { LocateControl } from './generate/load.js'
+export type { Machine, Precision } from './generate/machine.js'
 export { type MergeControl, type MergeOptions, type MergeSummary, mergeShards } from './generate/merge.js'
 export type { GenerateInput, GenerateOptions } from './generate/options.js'
 export { type PackedScoreOptions, rowLogProbs } from './generate/packed-score.js'
@@ -97,7 +100,9 @@ export {
 } from './metrics/predictions.js'
 export { evaluateSystems } from './metrics/systems.js'
 export type {
+  ControlName,
   Difference,
+  Estimate,
   EvaluateOptions,
   EvaluateSystemsOptions,
   Evaluation,
@@ -143,12 +148,25 @@ export { auditPage } from './report/audit-page.js'
 export { type AuditTextOptions, auditText } from './report/audit-text.js'
 export { type Histogram, histogramOf, histogramText } from './report/histogram.js'
 export type {
-  Fact,
-  ReportSample,
-  ReportStep,
-  ReportValidation,
-  TrainingReport,
-} from './report/training.js'
+  Interval,
+  Measured,
+  RunComparison,
+  RunCuration,
+  RunDifference,
+  RunDrop,
+  RunFlow,
+  RunHistogram,
+  RunLosses,
+  RunReport,
+  RunSample,
+  RunStage,
+  ScoreQuality,
+  Separating,
+  StageProgress,
+  StageStatus,
+} from './report/run.js'
+export type { Point } from './report/thin.js'
+export type { Fact, ReportSample, ReportStep, ReportValidation, TrainingReport } from './report/training.js'
 export type { RewriteInput, RewriteOptions } from './rewrite/options.js'
 export { type RewriteControl, rewrite } from './rewrite/run.js'
 export type { RewriteOutcome, RewriteStart, RewriteSummary, RewrittenRow } from './rewrite/types.js'

@@ -7,6 +7,7 @@ import { lowIsGood, type ScoreName, scoreNames } from './types.js'
 /** One scored planted pair. */
 export type PlantedRow = PlantedPair & { [name in ScoreName]?: number | null }
 
+/** How well a score tells good pairs from planted ones. */
 export interface ScoreSeparation {
   score: ScoreName
   /** More is better, or less is. */
@@ -16,6 +17,7 @@ export interface ScoreSeparation {
   kinds: Record<PlantedKind, Separation>
 }
 
+/** What planted pairs tell of the scores, and the fit that was learned from them. */
 export interface Calibration {
   /** Good pairs, and planted ones of each kind. */
   good: number

@@ -5,7 +5,7 @@ export interface Logistic {
   /** [features] */
   mean: number[]
   scale: number[]
-  /** [1 + 2 * features]: the constant, one a feature, one a squared feature. */
+  /** `[1 + 2 * features]`: the constant, one a feature, one a squared feature. */
   coefficients: number[]
 }
 

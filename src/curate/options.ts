@@ -57,8 +57,15 @@ export const scorerFields = {
 }
 
 export const scorerSchema = objectOf(scorerFields)
-/** As a caller writes them: an adapter or a model is needed. */
+/**
+ * As a caller writes them: an adapter or a model is needed.
+ * @interface
+ */
 export type ScorerInput = z.input<typeof scorerSchema>
+/**
+ * With every default filled in.
+ * @interface
+ */
 export type ScorerOptions = z.output<typeof scorerSchema>
 
 /** What scores depend on, of the options of whoever asks for scores. */
@@ -169,7 +176,13 @@ export const curateFields = {
 
 export const curateSchema = objectOf(curateFields)
 
-/** As a caller writes them: an adapter (or a model) and an input are needed. */
+/**
+ * As a caller writes them: an adapter (or a model) and an input are needed.
+ * @interface
+ */
 export type CurateInput = z.input<typeof curateSchema>
-/** With every default filled in. */
+/**
+ * With every default filled in.
+ * @interface
+ */
 export type CurateOptions = z.output<typeof curateSchema>

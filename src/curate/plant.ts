@@ -8,6 +8,7 @@ import type { CandidatePair } from './types.js'
  * about as long, and in another language.
  */
 export const plantedKinds = ['shuffled', 'cut', 'language'] as const
+/** How a good pair was made a bad one. */
 export type PlantedKind = (typeof plantedKinds)[number]
 
 /** A good pair, or a bad one made from it. */

@@ -26,6 +26,7 @@ import { histogramsOf, judgedRows, tableOf } from './table.js'
 import type { CurateStart, CurateSummary, ScoredPair } from './types.js'
 import { vectorStage } from './vector-stage.js'
 
+/** How to watch a run and end it. */
 export interface CurateControl {
   /** Stop after the group of rows under way; the scores so far stay. */
   signal?: AbortSignal
@@ -34,6 +35,7 @@ export interface CurateControl {
   onProgress?: OnProgress
   /** Called when there is something to score. */
   onStart?: (start: CurateStart) => void
+  /** Once each, with a count where there are many. */
   onWarning?: (text: string) => void
 }
 

@@ -33,6 +33,7 @@ export interface Scorer {
   vectors(pairs: readonly CandidatePair[]): Promise<(Float32Array | undefined)[]>
   /** A sampler of its own over the forward model, for what is to be written. */
   createSampler(options: SamplerOptions): Promise<Sampler>
+  /** Frees models and runtime. */
   close(): Promise<void>
 }
 

@@ -3,6 +3,7 @@
 import { percentile } from '../metrics/bootstrap.js'
 import { below, randomAt } from '../metrics/random.js'
 
+/** How well one number tells good pairs from bad ones. */
 export interface Separation {
   /** Probability that a good pair has more than a bad one, ties counted half. */
   auc: number

@@ -26,6 +26,7 @@ export const scoreNames = [
   'fit',
 ] as const
 
+/** Names of the scores. */
 export type ScoreName = (typeof scoreNames)[number]
 
 /** Of these less is better. A response that takes up words of its instruction speaks for the pair: of copy more is better. */
@@ -73,6 +74,7 @@ export interface ScoreHistogram extends Histogram {
   score: ScoreName
 }
 
+/** What a run came to. */
 export interface CurateSummary {
   /** Rows with a score, those of earlier sittings included. */
   rows: number
@@ -104,6 +106,7 @@ export interface CurateSummary {
   scoredOutput: string
 }
 
+/** What is known before the first row is scored. */
 export interface CurateStart {
   device: 'cpu' | 'cuda'
   precision: Precision

@@ -15,6 +15,7 @@ export interface DatasetCounts {
   sourcesByLicense: { license: string | null; source: string | null; rows: number }[]
 }
 
+/** Rows by a name: a language, an origin; null where it is not known. */
 export interface Count {
   name: string | null
   rows: number

@@ -34,6 +34,7 @@ export interface LineageInputs {
   training?: { model: string; files: string[] }[]
 }
 
+/** What was joined. */
 export interface LineageSummary {
   output: string
   rows: number

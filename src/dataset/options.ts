@@ -9,6 +9,7 @@ const output = 'Output:'
 /** Forms of a data set, in the order in which they are written. */
 export const formatNames = ['messages', 'alpaca', 'sharegpt', 'parquet'] as const
 
+/** One of the forms. */
 export type DatasetFormat = (typeof formatNames)[number]
 
 /** The table. Order is the order of the help. */
@@ -52,7 +53,13 @@ export const datasetFields = {
 
 export const datasetSchema = objectOf(datasetFields)
 
-/** As a caller writes them. */
+/**
+ * As a caller writes them.
+ * @interface
+ */
 export type DatasetInput = z.input<typeof datasetSchema>
-/** With every default filled in. */
+/**
+ * With every default filled in.
+ * @interface
+ */
 export type DatasetOptions = z.output<typeof datasetSchema>

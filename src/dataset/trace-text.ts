@@ -6,6 +6,7 @@ import { visible } from '../report/visible.js'
 import { formatCount } from '../units.js'
 import type { LineageIteration, LineageRow, Trace } from './trace.js'
 
+/** How a trace is laid out in a terminal. */
 export interface TraceTextOptions {
   width?: number
   /** Painted over the names of the parts. */

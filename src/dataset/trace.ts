@@ -71,12 +71,14 @@ export interface Excerpt {
   same: boolean
 }
 
+/** The story of a row. */
 export interface Trace {
   rows: (LineageRow & { excerpt?: Excerpt /** Why there is no excerpt. */; noExcerpt?: string })[]
   /** File that was asked. */
   lineage: string
 }
 
+/** Which row of which run. */
 export interface TraceOptions {
   /** The id, or the beginning of it where no other row's begins so. */
   id: string

@@ -25,12 +25,14 @@ import { alpacaRow, datasetRow, messagesOf, messagesRow, parquetTypes, shareGptR
 import { makingOf } from './making.js'
 import { type DatasetInput, type DatasetOptions, datasetSchema } from './options.js'
 
+/** How to watch the writing and end it. */
 export interface DatasetControl {
   /** Stop; nothing is written. */
   signal?: AbortSignal
   onProgress?: OnProgress
 }
 
+/** What was written. */
 export interface DatasetSummary extends DatasetCounts {
   output: string
   /** Files with rows. */

@@ -10,17 +10,17 @@ const output = 'Output:'
 const check = 'Comparison with the unmerged model:'
 const machine = 'Machine:'
 
+/** Type of the weights that are written. */
+export type ExportDtype = 'f32' | 'f16' | 'bf16' | 'q8_0' | 'q4_0'
+
 /** What each --dtype is called in the files. */
-export const dtypes = {
+export const dtypes: Readonly<Record<ExportDtype, ExportType>> = {
   f32: 'F32',
   f16: 'F16',
   bf16: 'BF16',
   q8_0: 'Q8_0',
   q4_0: 'Q4_0',
-} as const satisfies Record<string, ExportType>
-
-/** Type of the weights that are written. */
-export type ExportDtype = keyof typeof dtypes
+}
 
 /** What a format holds; the first is its default. */
 const formats: Readonly<Record<'safetensors' | 'gguf', readonly ExportDtype[]>> = {
@@ -95,9 +95,15 @@ export const exportFields = {
 
 export const exportSchema = objectOf(exportFields)
 
-/** As a caller writes them: an adapter (or a model) and a format are needed. */
+/**
+ * As a caller writes them: an adapter (or a model) and a format are needed.
+ * @interface
+ */
 export type ExportInput = z.input<typeof exportSchema>
-/** With every default filled in. */
+/**
+ * With every default filled in.
+ * @interface
+ */
 export type ExportOptions = z.output<typeof exportSchema> & { dtype: ExportDtype; output: string }
 
 /**

@@ -34,9 +34,11 @@ export interface Told {
   system?: string | undefined
 }
 
+/** How to watch reading and downloads, and end them. */
 export interface LocateControl {
   onProgress?: OnProgress
   signal?: AbortSignal
+  /** Once each. */
   onWarning?: (text: string) => void
 }
 

@@ -13,6 +13,7 @@ export interface MachineOptions {
   threads: number
 }
 
+/** A runtime with what was chosen for it. */
 export interface Machine {
   runtime: Runtime
   device: 'cpu' | 'cuda'

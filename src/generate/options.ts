@@ -208,7 +208,13 @@ export const generateFields = {
 
 export const generateSchema = objectOf(generateFields)
 
-/** As a caller writes them: an adapter (or a model) and an input are needed. */
+/**
+ * As a caller writes them: an adapter (or a model) and an input are needed.
+ * @interface
+ */
 export type GenerateInput = z.input<typeof generateSchema>
-/** With every default filled in. */
+/**
+ * With every default filled in.
+ * @interface
+ */
 export type GenerateOptions = z.output<typeof generateSchema>

@@ -62,7 +62,13 @@ export const scoreFields = {
 
 export const scoreSchema = objectOf(scoreFields)
 
-/** As a caller writes them: an adapter (or a model) and an input are needed. */
+/**
+ * As a caller writes them: an adapter (or a model) and an input are needed.
+ * @interface
+ */
 export type ScoreInput = z.input<typeof scoreSchema>
-/** With every default filled in. */
+/**
+ * With every default filled in.
+ * @interface
+ */
 export type ScoreOptions = z.output<typeof scoreSchema>

@@ -10,11 +10,13 @@ export interface SystemRow extends EvaluationRow {
   place?: string
 }
 
+/** What one model, or one setting of it, wrote. */
 export interface System {
   name: string
   rows: readonly SystemRow[]
 }
 
+/** Rows of a system that another one lacks. */
 export interface Unmatched {
   system: string
   count: number
@@ -22,6 +24,7 @@ export interface Unmatched {
   rows: string[]
 }
 
+/** Rows that all systems have, and those that some lack. */
 export interface Matched {
   /** Of each system the rows that all have, in the order of the first. */
   systems: { name: string; rows: EvaluationRow[] }[]

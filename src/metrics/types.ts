@@ -30,6 +30,7 @@ export interface EvaluateOptions {
   asks?: string[]
 }
 
+/** Outputs that know nothing of the row: those of other rows, one question for all, the first words of the text. */
 export type ControlName = 'shuffled' | 'constant' | 'firstWords'
 
 /** A value with its 95% interval (bootstrap over rows, percentile), where the bootstrap is sound for it. */
@@ -38,6 +39,7 @@ export interface Estimate {
   interval?: [low: number, high: number]
 }
 
+/** A metric with what it is compared with. */
 export interface Measurement extends Estimate {
   /** What texts that know nothing of the row reach: for the metrics that compare with the true texts. */
   controls?: Partial<Record<ControlName, Estimate>>
@@ -45,6 +47,7 @@ export interface Measurement extends Estimate {
   references?: Estimate
 }
 
+/** Names of the metrics. */
 export type MetricName =
   | `rouge${'1' | '2' | 'L'}${'' | 'Precision' | 'Recall'}`
   | 'bleu'
@@ -109,6 +112,7 @@ export interface SystemEvaluation extends Evaluation {
   name: string
 }
 
+/** Systems beside each other, over the rows that all have. */
 export interface SystemsEvaluation {
   /** Rows that all systems have: everything is over these. */
   rows: number

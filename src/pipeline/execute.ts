@@ -19,6 +19,7 @@ export interface Run {
   hashes: FileHashes
 }
 
+/** How to end a run. */
 export interface ExecuteControl {
   /** Finish what is under way, save, end. */
   signal?: AbortSignal
@@ -52,6 +53,7 @@ export interface PlannedStage {
   seconds?: number | undefined
 }
 
+/** What a stage tells as it goes. */
 export type StageEvent =
   | { type: 'stage-started'; name: string; title: string; resumed: boolean; why: string[] }
   | { type: 'progress'; name: string; progress: Progress }

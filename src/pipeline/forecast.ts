@@ -6,6 +6,7 @@ import { readSpeed } from '../train/speeds.js'
 import type { Stage, Volume, Work } from './stage.js'
 import type { RunState } from './state.js'
 
+/** About what a stage would take. */
 export interface Forecast {
   expectedRows: number
   /** Tokens that are trained on, read, and written. */

@@ -107,6 +107,10 @@ export const recipeSchema = z.strictObject({
     .describe('options of dataset'),
 })
 
+/**
+ * A recipe as it is written: what it does not say is filled in.
+ * @interface
+ */
 export type RecipeInput = z.input<typeof recipeSchema>
 
 /** A recipe with its defaults, every path absolute. */

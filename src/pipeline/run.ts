@@ -22,6 +22,7 @@ import { writeRunReport } from './report.js'
 import { stagesOf } from './stages.js'
 import { readState, type StageRecord } from './state.js'
 
+/** Which recipe, where to, and how much of it. */
 export interface RunInput {
   /** A recipe file, or a recipe. */
   recipe: string | RecipeInput
@@ -33,6 +34,7 @@ export interface RunInput {
   again?: string[] | undefined
 }
 
+/** How to end a run. */
 export type RunControl = ExecuteControl
 
 /** What a run would do, and about what it would cost. */
@@ -44,8 +46,10 @@ export interface RunPlan {
   seconds?: number
 }
 
+/** What run() tells as it goes. */
 export type RunEvent = ({ type: 'plan' } & RunPlan) | StageEvent | ({ type: 'finished' } & RunSummary)
 
+/** What a run came to. */
 export interface RunSummary {
   name: string
   output: string

@@ -2,6 +2,7 @@
 import type { DropCount } from '../data/types.js'
 import type { OnProgress } from '../progress.js'
 
+/** What a stage does. */
 export type StageKind = 'data' | 'train' | 'write' | 'score' | 'evaluate'
 
 /** What a stage tells when it is done. */

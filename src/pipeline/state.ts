@@ -14,6 +14,7 @@ export interface FileStamp {
   hash: string
 }
 
+/** What is known of a stage that was begun. */
 export interface StageRecord extends Partial<StageResult> {
   name: string
   /** Of everything that the stage is a function of. */

@@ -1,6 +1,7 @@
 // How values fall: bins of equal width, counted before and after a selection, and drawn as bars for a terminal.
 import { countText } from './numbers.js'
 
+/** How many values fall where, before and after a selection. */
 export interface Histogram {
   /** [bins + 1] edges, ascending; the last bin holds its upper edge. */
   edges: number[]

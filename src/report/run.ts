@@ -7,6 +7,7 @@ import type { Fact } from './training.js'
 /** skipped: done by an earlier call, and nothing that it depends on has changed since. */
 export type StageStatus = 'done' | 'skipped' | 'running' | 'failed' | 'waiting'
 
+/** A stage: what it did, or is doing. */
 export interface RunStage {
   /** Unique: "curate-1". */
   name: string
@@ -28,6 +29,7 @@ export interface RunStage {
   dropped?: readonly RunDrop[] | undefined
 }
 
+/** How far a running stage is. */
 export interface StageProgress {
   done: number
   total?: number | undefined
@@ -44,6 +46,7 @@ export interface RunFlow {
   rows?: number | undefined
 }
 
+/** Rows that were left out for one reason. */
 export interface RunDrop {
   reason: string
   count: number
@@ -52,6 +55,7 @@ export interface RunDrop {
 /** A 95 % interval. */
 export type Interval = readonly [low: number, high: number]
 
+/** A measured value by its name. */
 export interface Measured {
   name: string
   value: number
@@ -69,12 +73,14 @@ export interface Separating {
   threshold?: number | undefined
 }
 
+/** How well one score tells good pairs from bad ones. */
 export interface ScoreQuality extends Separating {
   score: string
   /** Against the planted pairs of each kind: "shuffled", "cut", "language". */
   kinds?: Readonly<Record<string, Separating>> | undefined
 }
 
+/** How a score falls, before and after the selection. */
 export interface RunHistogram extends Histogram {
   score: string
   /** Values at which the selection cuts. */
@@ -92,6 +98,7 @@ export interface RunCuration {
   samples?: readonly RunSample[] | undefined
 }
 
+/** A pair, and why it was kept or not. */
 export interface RunSample {
   id: string
   instruction: string
@@ -129,12 +136,14 @@ export interface RunComparison {
   differences?: readonly RunDifference[] | undefined
 }
 
+/** How much more one system has than the baseline. */
 export interface RunDifference extends Measured {
   baseline: string
   /** Two-sided. */
   p?: number | undefined
 }
 
+/** What the page of a run shows. */
 export interface RunReport {
   stages: readonly RunStage[]
   /** What the run is called. */

@@ -1,5 +1,6 @@
 // Long series made short enough to draw, without losing what stands out.
 
+/** A point of a series. */
 export type Point = readonly [x: number, y: number]
 
 /**

@@ -106,7 +106,13 @@ export const segmentFields = {
 
 export const segmentSchema = objectOf(segmentFields)
 
-/** As a caller writes them: an input is needed. */
+/**
+ * As a caller writes them: an input is needed.
+ * @interface
+ */
 export type SegmentInput = z.input<typeof segmentSchema>
-/** With every default filled in. */
+/**
+ * With every default filled in.
+ * @interface
+ */
 export type SegmentOptions = z.output<typeof segmentSchema>

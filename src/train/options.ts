@@ -242,9 +242,15 @@ export const rowFields = Object.fromEntries(
 /** Options of a run; unknown keys are refused. */
 export const trainSchema = objectOf(trainFields).meta({ title: 'Options of bt-native train' })
 
-/** As a caller writes them: only model and data are needed. */
+/**
+ * As a caller writes them: only model and data are needed.
+ * @interface
+ */
 export type TrainInput = z.input<typeof trainSchema>
-/** With every default filled in. */
+/**
+ * With every default filled in.
+ * @interface
+ */
 export type TrainOptions = z.output<typeof trainSchema> & { output: string }
 
 /**
