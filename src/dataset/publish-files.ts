@@ -6,6 +6,7 @@ import { readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { BtError, hasCode } from '../errors.js'
 
+/** Kinds of repositories of the Hub. */
 export type RepoType = 'dataset' | 'model'
 
 export interface LocalFile {

@@ -9,6 +9,7 @@ import { hubSettings } from '../models/hub-settings.js'
 import type { OnProgress } from '../progress.js'
 import { hubHash, type LocalFile, publishedFiles, type RepoType, typeOf } from './publish-files.js'
 
+/** What is sent, and where to. */
 export interface PublishOptions {
   /** Folder with a data set, an adapter or a model. */
   folder: string
@@ -26,6 +27,7 @@ export interface PublishOptions {
   message?: string | undefined
 }
 
+/** How to watch a publication and end it. */
 export interface PublishControl {
   signal?: AbortSignal
   onProgress?: OnProgress
@@ -34,6 +36,7 @@ export interface PublishControl {
   env?: NodeJS.ProcessEnv
 }
 
+/** What was sent, and where it stands now. */
 export interface PublishSummary {
   /** Page of the repository. */
   url: string

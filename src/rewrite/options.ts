@@ -71,7 +71,13 @@ export const rewriteFields = {
 
 export const rewriteSchema = objectOf(rewriteFields)
 
-/** As a caller writes them: an adapter (or a model) and an input are needed. */
+/**
+ * As a caller writes them: an adapter (or a model) and an input are needed.
+ * @interface
+ */
 export type RewriteInput = z.input<typeof rewriteSchema>
-/** With every default filled in. */
+/**
+ * With every default filled in.
+ * @interface
+ */
 export type RewriteOptions = z.output<typeof rewriteSchema>

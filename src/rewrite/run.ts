@@ -21,6 +21,7 @@ import { type Bench, groupRows, rowsOf } from './rows.js'
 import { outputOptionsOf, scoreToJudgeBy, type Work, writingOptions } from './settings.js'
 import type { RewriteStart, RewriteSummary, RewrittenRow } from './types.js'
 
+/** How to watch a rewriting and end it. */
 export interface RewriteControl {
   /** Stop after the rows under way; the rows so far stay. */
   signal?: AbortSignal
@@ -29,6 +30,7 @@ export interface RewriteControl {
   onProgress?: OnProgress
   /** Once, when models and rows are known. */
   onStart?: (start: RewriteStart) => void
+  /** Once each, with a count where there are many. */
   onWarning?: (text: string) => void
 }
 

@@ -35,6 +35,7 @@ export interface RewrittenRow extends CandidatePair, Partial<PairScores> {
   [column: string]: unknown
 }
 
+/** What came of a rewriting. */
 export interface RewriteSummary {
   /** Rows of the output, those of earlier sittings included. */
   rows: number
@@ -53,6 +54,7 @@ export interface RewriteSummary {
   output: string
 }
 
+/** What is known before the first row. */
 export interface RewriteStart {
   device: 'cpu' | 'cuda'
   precision: Precision
