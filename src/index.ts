@@ -84,7 +84,14 @@ export { type GenerateControl, type GenerateStart, generate } from './generate/r
 export { type ScoreControl, type ScoredRow, type ScoreStart, type ScoreSummary, score } from './generate/score.js'
 export type { ScoreInput, ScoreOptions } from './generate/score-options.js'
 export type { Shard } from './generate/shard.js'
-export type { FinishReason, GeneratedRow, GenerateSummary, WritingOutcome, WrittenCandidate } from './generate/types.js'
+export type {
+  ConversationMessage,
+  FinishReason,
+  GeneratedRow,
+  GenerateSummary,
+  WritingOutcome,
+  WrittenCandidate,
+} from './generate/types.js'
 export { evaluate, evaluateAsync } from './metrics/evaluate.js'
 export type { Matched, System, SystemRow, Unmatched } from './metrics/match.js'
 export type { PaceControl } from './metrics/paced.js'
@@ -165,6 +172,7 @@ export type { SpelledToken } from './text/spell.js'
 export { makeTemplate, type TemplateOptions, type TemplateSource, templateFromDescription } from './text/template.js'
 export { openTokenizer } from './text/tokenizer.js'
 export type {
+  Before,
   ControlToken,
   Conversation,
   ConversationRow,
