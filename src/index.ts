@@ -52,6 +52,7 @@ export type { Malformed } from './data/drops.js'
 export type { FilterOptions } from './data/filter.js'
 export type { PairColumns } from './data/formats.js'
 export type { LengthSummary } from './data/lengths.js'
+export type { Lineage } from './data/lineage.js'
 export type { PackableRow } from './data/packing.js'
 export { type PreprocessOptions, type PreprocessReport, preprocess } from './data/preprocess.js'
 export type { InputSummary } from './data/rows.js'
@@ -75,6 +76,13 @@ export { BtError, type BtErrorOptions } from './errors.js'
 export type { ExportDtype, ExportInput, ExportOptions } from './export/options.js'
 export { type ExportControl, exportModel } from './export/run.js'
 export type { ExportComparison, ExportStart, ExportSummary, ExportWritten } from './export/types.js'
+export {
+  type ConverseSummary,
+  converse,
+  type WrittenConversation,
+  type WrittenTurn,
+} from './generate/converse.js'
+export type { ConverseInput, ConverseOptions } from './generate/converse-options.js'
 export type { Fault } from './generate/guard.js'
 export type { Precision } from './generate/machine.js'
 export { type MergeControl, type MergeOptions, type MergeSummary, mergeShards } from './generate/merge.js'
