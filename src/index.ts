@@ -53,6 +53,7 @@ export type { Malformed } from './data/drops.js'
 export type { FilterOptions } from './data/filter.js'
 export type { PairColumns } from './data/formats.js'
 export type { LengthSummary } from './data/lengths.js'
+export type { Lineage } from './data/lineage.js'
 export type { PackableRow } from './data/packing.js'
 export { type PreprocessOptions, type PreprocessReport, preprocess } from './data/preprocess.js'
 export type { InputSummary } from './data/rows.js'
@@ -77,6 +78,13 @@ export { BtError, type BtErrorOptions } from './errors.js'
 export type { ExportDtype, ExportInput, ExportOptions } from './export/options.js'
 export { type ExportControl, exportModel } from './export/run.js'
 export type { ExportComparison, ExportStart, ExportSummary, ExportWritten } from './export/types.js'
+export {
+  type ConverseSummary,
+  converse,
+  type WrittenConversation,
+  type WrittenTurn,
+} from './generate/converse.js'
+export type { ConverseInput, ConverseOptions } from './generate/converse-options.js'
 export { type Fault, faultNames } from './generate/guard.js'
 export type { LocateControl } from './generate/load.js'
 export type { Machine, Precision } from './generate/machine.js'
@@ -87,7 +95,14 @@ export { type GenerateControl, type GenerateStart, generate } from './generate/r
 export { type ScoreControl, type ScoredRow, type ScoreStart, type ScoreSummary, score } from './generate/score.js'
 export type { ScoreInput, ScoreOptions } from './generate/score-options.js'
 export type { Shard } from './generate/shard.js'
-export type { FinishReason, GeneratedRow, GenerateSummary, WritingOutcome, WrittenCandidate } from './generate/types.js'
+export type {
+  ConversationMessage,
+  FinishReason,
+  GeneratedRow,
+  GenerateSummary,
+  WritingOutcome,
+  WrittenCandidate,
+} from './generate/types.js'
 export { evaluate, evaluateAsync } from './metrics/evaluate.js'
 export type { Matched, System, SystemRow, Unmatched } from './metrics/match.js'
 export type { PaceControl } from './metrics/paced.js'
@@ -183,6 +198,7 @@ export type { SpelledToken } from './text/spell.js'
 export { makeTemplate, type TemplateOptions, type TemplateSource, templateFromDescription } from './text/template.js'
 export { openTokenizer } from './text/tokenizer.js'
 export type {
+  Before,
   ControlToken,
   Conversation,
   ConversationRow,

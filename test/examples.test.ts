@@ -72,6 +72,12 @@ const examples: Record<string, () => void> = {
   'guard.mjs': () => {
     expect(run('guard.mjs', join(folder, 'watched'), texts)).not.toBe('')
   },
+  'sections.mjs': () => {
+    const said = run('sections.mjs', join(folder, 'watched'))
+    expect(said).toMatch(
+      /^user .*\nassistant .*\nuser [\s\S]*^2 conversations of [4-8] messages, \d+ with a fault left/m,
+    )
+  },
   'score.mjs': () => {
     expect(run('score.mjs', join(folder, 'watched'), texts)).not.toBe('')
   },

@@ -2,6 +2,7 @@
 // schema judges them, so that flags, config files and the API refuse the same things in the same words.
 import { type Command, Option } from 'commander'
 import type { z } from 'zod'
+import { BtError } from '../errors.js'
 import type { Fields } from '../fields.js'
 
 /** "learningRate" -> "--learning-rate". */
@@ -39,6 +40,14 @@ function descriptionOf(schema: z.ZodType): string {
   const fallback = ['default', 'prefault'].includes(type) ? defaultValue : undefined
   if (fallback === undefined || fallback === false) return schema.description ?? ''
   return `${schema.description ?? ''} (default: ${Array.isArray(fallback) ? fallback.join(',') : fallback})`
+}
+
+/** A count that is typed as a flag; 0 where it is not. @throws {BtError} BT_USAGE */
+export function countOption(flag: string, text: unknown): number {
+  if (text === undefined) return 0
+  const count = Number(text)
+  if (Number.isSafeInteger(count) && count >= 0) return count
+  throw new BtError('BT_USAGE', `${flag}: ${text} is no count`)
 }
 
 /** Adds to what the same flag gave before. */

@@ -7,7 +7,7 @@ import type { GenerateStart } from '../generate/run.js'
 import type { GeneratedRow, GenerateSummary } from '../generate/types.js'
 import { plainName } from '../paths.js'
 import { packageVersion } from '../version.js'
-import { addFlags, flagOf, givenOptions } from './flags.js'
+import { addFlags, countOption, flagOf, givenOptions } from './flags.js'
 import { formatBytes, formatCount, formatDuration, plural } from './format.js'
 import { isInterruption, onInterrupt, resumeLine } from './interrupt.js'
 import { exitCodes, runCommand, type Terminal } from './terminal.js'
@@ -40,7 +40,7 @@ async function generateCommand(parsed: Record<string, unknown>, terminal: Termin
   if (terminal.json && options.output === '-') {
     throw new BtError('BT_USAGE', '--json and --output - both want stdout', { remedy: 'Name a file with --output.' })
   }
-  const show = countOf(parsed.show)
+  const show = countOption('--show', parsed.show)
   const { generate } = await import('../generate/run.js')
   const interrupts = onInterrupt(terminal, () => 'stopping after the tokens under way; rows so far are saved')
   const shown: GeneratedRow[] = []
@@ -76,13 +76,6 @@ async function generateCommand(parsed: Record<string, unknown>, terminal: Termin
 /** What comes from a pipe goes into one. */
 function defaultOutput(input: string): string {
   return input === '-' ? '-' : `${plainName(input)}.written.jsonl`
-}
-
-function countOf(text: unknown): number {
-  if (text === undefined) return 0
-  const count = Number(text)
-  if (Number.isSafeInteger(count) && count >= 0) return count
-  throw new BtError('BT_USAGE', `--show: ${text} is no count`)
 }
 
 function reportStart(start: GenerateStart, options: GenerateOptions, terminal: Terminal): void {

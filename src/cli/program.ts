@@ -72,6 +72,12 @@ const commands: CommandEntry[] = [
     load: async () => (await import('./generate.js')).addGenerate,
   },
   {
+    name: 'converse',
+    group: 'Work:',
+    summary: 'write conversations whose replies are the sections of long texts',
+    load: async () => (await import('./converse.js')).addConverse,
+  },
+  {
     name: 'merge-shards',
     group: 'Work:',
     summary: 'put together what an array job wrote',

@@ -95,5 +95,50 @@ export function conversationOf(turns: readonly Turn[]): ReadConversation | Fault
   }
 }
 
+/** The end of a conversation, one side of whose last exchange is to be written. */
+export interface OpenEnd {
+  /** The other side of that exchange. */
+  given: string
+  /** What stands in its place already: true, or to be written anew. */
+  reference?: string
+  system?: string
+  /** Exchanges before it, oldest first. */
+  exchanges: Pair[]
+}
+
+/**
+ * The last exchange of a conversation, of which the other side than `given` is to be written: it may be missing. Before it
+ * stand the exchanges that lead up to it without a gap; what is said before such a gap is not read.
+ */
+export function openEndOf(turns: readonly Turn[], given: 'user' | 'assistant'): OpenEnd | Fault {
+  const spoken = turns.filter((turn) => turn.role !== 'system')
+  const is = (at: number, role: Turn['role']) => spoken[at]?.role === role
+  const last = spoken.findLastIndex((turn) => turn.role === given)
+  const after = spoken.length - 1 - last
+  // One message more is what answers a user's, or what nobody answered.
+  if (last < 0 || after > 1 || (after === 1 && spoken[last + 1]!.role === 'other')) return { reason: noOpenEnd }
+  const other = given === 'user' ? last + 1 : last - 1
+  const reference = is(other, given === 'user' ? 'assistant' : 'user') ? spoken[other]!.text : undefined
+  const said = (at: number, role: Turn['role']) => is(at, role) && spoken[at]!.text.trim() !== ''
+  const exchanges: Pair[] = []
+  for (
+    let at = reference === undefined ? last : Math.min(other, last);
+    said(at - 2, 'user') && said(at - 1, 'assistant');
+    at -= 2
+  ) {
+    exchanges.unshift({ instruction: spoken[at - 2]!.text, response: spoken[at - 1]!.text })
+  }
+  const system = turns.find((turn) => turn.role === 'system' && turn.text.trim() !== '')?.text
+  return {
+    given: spoken[last]!.text,
+    ...(reference === undefined || reference.trim() === '' ? {} : { reference }),
+    ...(system === undefined ? {} : { system }),
+    exchanges,
+  }
+}
+
+/** Reason under which conversations are counted whose end nothing can be written for. */
+const noOpenEnd = 'no message at the end of the conversation to write for'
+
 /** Reason under which conversations are counted that hold nothing to learn. */
 export const noReply = 'no reply in the conversation'

@@ -1,8 +1,9 @@
 // Texts that are to be given an instruction (or, forward, a response): one at a time, from whatever they stand in.
 import { extname } from 'node:path'
 import { BtError } from '../errors.js'
+import type { Pair } from '../text/types.js'
 import { type OpenedFile, openFile } from './bytes.js'
-import { conversationOf, isTurnList, turnsOf } from './conversation.js'
+import { conversationOf, isTurnList, openEndOf, type Turn, turnsOf } from './conversation.js'
 import type { Drops } from './drops.js'
 import { maxRecordBytes, textFault, tooLong } from './lines.js'
 import { isBroken, normaliseText } from './normalise.js'
@@ -13,8 +14,10 @@ export interface TextRow {
   index: number
   /** Normalised, never empty. */
   text: string
-  /** Every other column; of a conversation, the other side of its first pair. */
+  /** Every other column; of a conversation, the other side of its first pair, and its system text. */
   extra: Record<string, unknown>
+  /** Of a conversation whose last exchange is asked for: those before it, normalised. */
+  exchanges?: Pair[]
   /** "file.jsonl:12" */
   place: string
 }
@@ -26,6 +29,8 @@ export interface ReadTextsOptions {
   column?: string | undefined
   /** Which side of a pair is wanted where there are both: 'response' by default. */
   side?: 'response' | 'instruction' | undefined
+  /** Of a conversation: its first exchange (the default), or the last, of which the wanted side is there. */
+  turns?: 'first' | 'last' | undefined
   onBytes?: ((bytes: number) => void) | undefined
 }
 
@@ -81,7 +86,7 @@ async function* columnTexts(path: string, file: OpenedFile, options: ReadTextsOp
   let column = options.column
   for await (const record of recordsOf(path, file, options)) {
     column ??= findColumn(record, side)
-    const found = column in record.value ? textOf(record, column, side) : missing(record, column)
+    const found = column in record.value ? textOf(record, column, options) : missing(record, column)
     if ('text' in found) yield { ...found, place: record.place }
     else if (found.why) options.drops.addMalformed(record.place, found.why)
     else options.drops.add(found.reason, record.place)
@@ -109,15 +114,38 @@ function noColumn({ value, place }: SourceRecord, what: string): BtError {
 
 type Unfit = { reason: string; why?: string }
 
-function textOf({ value }: SourceRecord, column: string, side: 'response' | 'instruction') {
+function textOf({ value }: SourceRecord, column: string, { side = 'response', turns: which }: ReadTextsOptions) {
   const { [column]: content, ...extra } = value
   if (typeof content === 'string') return { text: content, extra }
   if (content === null) return { text: '', extra }
   if (!isTurnList(content)) return { reason: 'malformed', why: `"${column}" holds no text` } satisfies Unfit
   const turns = turnsOf(content)
-  const found = Array.isArray(turns) ? conversationOf(turns) : turns
+  if (!Array.isArray(turns)) return turns
+  const other = side === 'response' ? 'instruction' : 'response'
+  if (which === 'last') return lastOf(turns, side, other, extra)
+  const found = conversationOf(turns)
   if ('reason' in found) return found
   const pair = found.exchanges[0]!
-  const other = side === 'response' ? 'instruction' : 'response'
-  return { text: pair[side], extra: { ...extra, [other]: pair[other] } }
+  const told = found.system === undefined ? {} : { system: found.system }
+  return { text: pair[side], extra: { ...extra, ...told, [other]: pair[other] } }
+}
+
+type Side = 'response' | 'instruction'
+
+function lastOf(turns: Turn[], side: Side, other: Side, extra: Record<string, unknown>) {
+  const found = openEndOf(turns, side === 'response' ? 'assistant' : 'user')
+  if ('reason' in found) return found
+  const { given, reference, system } = found
+  const exchanges = found.exchanges.map(({ instruction, response }) => ({
+    instruction: normaliseText(instruction),
+    response: normaliseText(response),
+  }))
+  if (exchanges.some(({ instruction, response }) => isBroken(instruction) || isBroken(response))) {
+    return {
+      reason: 'malformed',
+      why: 'a turn holds half of a surrogate pair, which UTF-8 cannot write',
+    } satisfies Unfit
+  }
+  const told = system === undefined ? {} : { system }
+  return { text: given, extra: { ...extra, ...told, [other]: reference }, exchanges }
 }

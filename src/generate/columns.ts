@@ -4,11 +4,11 @@ import type { ParquetColumns } from '../data/parquet-write.js'
 import type { GenerateOptions } from './options.js'
 
 /** Options that shape a row. */
-export type ColumnOptions = Pick<GenerateOptions, 'n' | 'guard' | 'logProbs' | 'keepCandidates'>
+export type ColumnOptions = Pick<GenerateOptions, 'n' | 'guard' | 'logProbs' | 'keepCandidates' | 'turns'>
 
 /** What is there only on request is no column otherwise. */
 export function columnsOf(options: ColumnOptions): ParquetColumns {
-  const { n, guard, logProbs, keepCandidates } = options
+  const { n, guard, logProbs, keepCandidates, turns } = options
   const outcome: ParquetColumns = {
     finish: 'VARCHAR',
     tokens: 'INTEGER',
@@ -27,6 +27,7 @@ export function columnsOf(options: ColumnOptions): ParquetColumns {
     cut: 'INTEGER',
     source: 'VARCHAR',
     ...lineageColumns,
+    ...(turns === 'last' ? { messages: 'STRUCT(role VARCHAR, content VARCHAR)[]' } : {}),
     ...(keepCandidates ? { candidates: `STRUCT(${candidate.join(', ')})[]` } : {}),
   }
 }

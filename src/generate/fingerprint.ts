@@ -1,5 +1,6 @@
 // Everything that generated rows are a function of beside the input, by name, as a person reads it. An option that changes
 // nothing unless it is given is named only where it is.
+import type { PromptTemplate } from '../text/types.js'
 import type { Located } from './load.js'
 import type { Precision } from './machine.js'
 import type { GenerateOptions } from './options.js'
@@ -17,6 +18,7 @@ export function fingerprintOf(
     adapter: adapter?.hash.slice(0, 16) ?? 'none',
     template: template.hash,
     ...(system === undefined ? {} : { system }),
+    ...turnsOf(options, template),
     column: options.column ?? null,
     ...samplingOf(options),
     ...penaltiesOf(options),
@@ -28,6 +30,11 @@ export function fingerprintOf(
     ...(options.weights === 'model' ? {} : { weights: options.weights }),
     ...(options.keepAdapter ? { keepAdapter: true } : {}),
   }
+}
+
+function turnsOf({ turns }: GenerateOptions, template: PromptTemplate): Fingerprint {
+  if (turns === 'first') return {}
+  return { turns, conversations: template.describe(true).conversation!.hash }
 }
 
 function samplingOf(options: GenerateOptions): Fingerprint {

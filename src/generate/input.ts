@@ -13,6 +13,8 @@ export interface InputOptions {
   /** Column that holds the text. */
   column?: string
   limit?: number
+  /** Which exchange of a conversation is written for: its first if not given. */
+  turns?: 'first' | 'last'
   task: Task
 }
 
@@ -34,15 +36,21 @@ export function readInput(options: InputOptions): InputRows {
   return { rows: stream(options, drops), dropped: () => drops.counts() }
 }
 
-async function* stream({ input, column, limit, task }: InputOptions, drops: Drops): AsyncGenerator<TextRow> {
+async function* stream({ input, column, limit, task, turns }: InputOptions, drops: Drops): AsyncGenerator<TextRow> {
   const side = task === 'backward' ? 'response' : 'instruction'
-  for await (const { index, text, extra } of readTexts(input, { drops, column, side })) {
-    const { id, source } = extra
+  for await (const { index, text, extra, exchanges } of readTexts(input, { drops, column, side, turns })) {
+    const { id, source, system } = extra
+    const told = exchanges && task === 'forward' && typeof system === 'string' ? normaliseText(system) : ''
     const reference = referenceColumns[task].map((name) => extra[name]).find((value) => typeof value === 'string')
     yield {
       index,
-      id: typeof id === 'string' && id !== '' ? id : sha256(text).slice(0, 16),
+      id:
+        typeof id === 'string' && id !== ''
+          ? id
+          : sha256(exchanges?.length ? JSON.stringify([exchanges, text]) : text).slice(0, 16),
       text,
+      ...(exchanges ? { exchanges } : {}),
+      ...(told ? { system: told } : {}),
       ...(reference ? { reference: normaliseText(reference) } : {}),
       ...(typeof source === 'string' ? { source } : {}),
       lineage: lineageOf(extra),

@@ -51,6 +51,7 @@ const recordSchema = z.looseObject({
     ask: z.string(),
     hash: z.string(),
     text: z.string().optional(),
+    conversation: z.object({ hash: z.string(), text: z.string() }).optional(),
     systems: z.array(z.object({ text: z.string(), rows: z.number() })).optional(),
   }),
 })

@@ -121,6 +121,7 @@ function columnsByRecord({ fingerprint }: Meta): ParquetColumns {
     guard: fingerprint.guard === 'none' ? [] : ['copy'],
     logProbs: fingerprint.logProbs === true,
     keepCandidates: fingerprint.keepCandidates === true,
+    turns: fingerprint.turns === 'last' ? 'last' : 'first',
   })
 }
 

@@ -35,6 +35,15 @@ export const generateFields = {
     { group: 'Rows:', value: '<name>', shapesResult: true },
     z.string().min(1).optional().describe('column that holds the text; response or text if not given'),
   ),
+  turns: field(
+    { group: 'Rows:', value: '<which>', shapesResult: true },
+    z
+      .enum(['first', 'last'])
+      .default('first')
+      .describe(
+        'of a conversation: write for the first pair, or for the last given all before it, which may be missing',
+      ),
+  ),
   limit: field({ group: 'Rows:', value: '<n>' }, count.optional().describe('stop after so many rows of the input')),
   output: field(
     { group: 'Rows:', value: '<file>' },

@@ -1,6 +1,7 @@
 // Which of a row's candidates is kept. Faults count first: one that the guard found clean goes before one that it did not.
 import type { PackedBatch } from '../../binding.js'
 import { packBatch } from '../data/packing.js'
+import type { Before } from '../text/types.js'
 import type { Candidate } from './row.js'
 
 export type Rerank = 'pmi' | 'likelihood'
@@ -12,7 +13,7 @@ export interface Ranking {
   by: Rerank
   score: Score
   /** The task's prompt with nothing in the place of the text: what p(y) is given. */
-  blankPrompt: Int32Array
+  blankPrompt(before: Before | undefined): Promise<Int32Array>
   /** Ends a text: scored with it, as in training. */
   endToken: number
 }
@@ -23,7 +24,11 @@ export interface Ranking {
  * model's after the task's own prompt without the text). likelihood: log p(y|x) over the number of tokens. Candidates of
  * one row are scored together and with no others, so that a score does not depend on a row's neighbours.
  */
-export async function scoreCandidates(candidates: readonly Candidate[], ranking: Ranking): Promise<void> {
+export async function scoreCandidates(
+  candidates: readonly Candidate[],
+  ranking: Ranking,
+  before?: Before,
+): Promise<void> {
   for (const one of candidates) {
     const sum = one.logProbs.reduce((total, value) => total + value, 0)
     one.score = ranking.by === 'pmi' || one.logProbs.length === 0 ? sum : sum / one.logProbs.length
@@ -31,14 +36,15 @@ export async function scoreCandidates(candidates: readonly Candidate[], ranking:
   if (ranking.by === 'likelihood') return
   const scorable = candidates.filter(({ logProbs }) => logProbs.length > 0)
   if (scorable.length === 0) return
-  const rows = scorable.map((one) => targetRow(one, ranking))
+  const blank = await ranking.blankPrompt(before)
+  const rows = scorable.map((one) => targetRow(one, blank, ranking.endToken))
   const logProbs = await ranking.score(packBatch(rows, Int32Array.from(rows.keys())))
   let next = 0
   for (const one of scorable) for (const _ of one.logProbs) one.score! -= logProbs[next++]!
 }
 
 /** The blank prompt and the candidate's own tokens, as many as have a log-probability. */
-function targetRow({ tokens, logProbs }: Candidate, { blankPrompt, endToken }: Ranking) {
+function targetRow({ tokens, logProbs }: Candidate, blankPrompt: Int32Array, endToken: number) {
   const row = new Int32Array(blankPrompt.length + logProbs.length)
   row.set(blankPrompt)
   row.set(tokens.subarray(0, logProbs.length), blankPrompt.length)

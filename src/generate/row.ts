@@ -1,8 +1,8 @@
 // One finished sequence as a candidate of its row, and a row as it is written.
 import type { Finished } from '../../binding.js'
-import type { PromptTemplate, Tokenizer } from '../text/types.js'
+import type { Pair, PromptTemplate, Tokenizer } from '../text/types.js'
 import { type Fault, faultsOf, type Guard } from './guard.js'
-import type { GeneratedRow, TextRow, WrittenCandidate } from './types.js'
+import type { ConversationMessage, GeneratedRow, TextRow, WrittenCandidate } from './types.js'
 
 /** A written text with what is known about it. */
 export interface Candidate {
@@ -60,6 +60,7 @@ export function rowOf(
     ...outcomeOf(best, making),
     cut,
     ...originOf(row),
+    ...conversationOf(row, best.text, making),
     ...(making.keepCandidates
       ? { candidates: candidates.map((one): WrittenCandidate => ({ text: one.text, ...outcomeOf(one, making) })) }
       : {}),
@@ -69,11 +70,27 @@ export function rowOf(
 /** The row of a text that holds nothing to read. */
 export function emptyRow(row: TextRow, making: RowMaking): GeneratedRow {
   const nothing = { finish: 'empty', tokens: 0, logProb: null, cut: 0 } as const
-  return { ...pairOf(row, '', making), ...nothing, ...originOf(row) }
+  return { ...pairOf(row, '', making), ...nothing, ...originOf(row), ...conversationOf(row, '', making) }
 }
 
 function originOf({ source, lineage }: TextRow) {
   return { ...(source === undefined ? {} : { source }), ...lineage }
+}
+
+/** All that was said, of a row that is the end of a conversation. */
+function conversationOf(row: TextRow, text: string, making: RowMaking): { messages?: ConversationMessage[] } {
+  if (!row.exchanges) return {}
+  const exchanges = [...row.exchanges, pairOf(row, text, making)]
+  const told: ConversationMessage[] = row.system === undefined ? [] : [{ role: 'system', content: row.system }]
+  return { messages: [...told, ...exchanges.flatMap(messagesOf)] }
+}
+
+/** A pair as two messages. */
+export function messagesOf({ instruction, response }: Pair): ConversationMessage[] {
+  return [
+    { role: 'user', content: instruction },
+    { role: 'assistant', content: response },
+  ]
 }
 
 function pairOf(row: TextRow, text: string, { template }: RowMaking) {

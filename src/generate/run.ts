@@ -84,7 +84,11 @@ export async function* generate(
 }
 
 /** @throws {BtError} BT_USAGE for options that contradict each other */
-function refuseContrary({ n, greedy, temperature }: GenerateOptions): void {
+export function refuseContrary({
+  n,
+  greedy,
+  temperature,
+}: Pick<GenerateOptions, 'n' | 'greedy' | 'temperature'>): void {
   if (n === 1 || (!greedy && temperature > 0)) return
   throw new BtError('BT_USAGE', `--n ${n}: greedy candidates are all the same`, {
     remedy: 'Sample them: leave --greedy and --temperature 0 out.',
@@ -159,9 +163,9 @@ async function* write(
 }
 
 /** What sampleRows works with. */
-async function contextOf(
+export async function contextOf(
   options: GenerateOptions,
-  { template, tokenizer }: Located,
+  { template, tokenizer, system = '' }: Located,
   { sampler }: Awaited<ReturnType<typeof loadSampler>>,
 ): Promise<SampleContext> {
   const { n, rerank, guard, guardRetries, stop = [] } = options
@@ -171,7 +175,7 @@ async function contextOf(
     template,
     tokenizer,
     stop,
-    guard: { faults: guard, retries: guardRetries, task: template.task, leaks: new LeakFinder([template.ask]) },
+    guard: { faults: guard, retries: guardRetries, task: template.task, leaks: new LeakFinder([template.ask, system]) },
     retryTemperature: retryTemperature(options),
     window: Math.max(2, Math.ceil((4 * options.batchSize) / n)),
     ranking:
@@ -180,7 +184,7 @@ async function contextOf(
         : {
             by: rerank,
             score: (batch) => sampler.logProbs(batch),
-            blankPrompt: await template.blankPrompt(),
+            blankPrompt: (before) => template.blankPrompt(before),
             endToken: template.stopTokens[0]!,
           },
   }
@@ -192,11 +196,11 @@ function rowsOf(all: number | undefined, shard: Shard | undefined): number | und
 }
 
 /** The decode loop ends for both; whether rows are saved or dropped is told apart afterwards. */
-function eitherOf({ signal, abort }: GenerateControl): AbortSignal {
+export function eitherOf({ signal, abort }: GenerateControl): AbortSignal {
   return AbortSignal.any([signal, abort].filter((one) => one !== undefined))
 }
 
-function startOf(
+export function startOf(
   { source, adapter, template }: Located,
   machine: Machine,
 ): Omit<GenerateStart, 'rowsDone' | 'output' | 'shard'> {

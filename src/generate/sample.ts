@@ -3,7 +3,7 @@
 import { createHash } from 'node:crypto'
 import type { Finished, Sampler, SamplerPrompt } from '../../binding.js'
 import { hasCode } from '../errors.js'
-import type { PromptTemplate } from '../text/types.js'
+import type { Before, PromptTemplate } from '../text/types.js'
 import { patience, ReadAhead } from './read-ahead.js'
 import { bestOf, type Ranking, scoreCandidates } from './rerank.js'
 import { type Candidate, candidateOf, emptyRow, type RowMaking, rowOf } from './row.js'
@@ -35,7 +35,12 @@ const stepsPerCall = 8
 
 /** A text, and the rows that have it. */
 interface Job {
+  /** Tells it apart from others under way. */
+  key: string
   text: string
+  before?: Before
+  /** All that stands in the prompt: for the guard. */
+  given: string
   prompt: Int32Array
   cut: number
   rows: TextRow[]
@@ -97,6 +102,12 @@ export async function* sampleRows(rows: AsyncIterable<TextRow>, context: SampleC
   }
 }
 
+/** What was said before the text; undefined for a pair. */
+function beforeOf({ exchanges, system }: TextRow): Before | undefined {
+  if (system === undefined && !exchanges?.length) return undefined
+  return { ...(system === undefined ? {} : { system }), ...(exchanges?.length ? { exchanges } : {}) }
+}
+
 /** Texts under way. */
 class Desk {
   /** Rows that are written but not handed out, by their place in the input. */
@@ -119,9 +130,11 @@ class Desk {
   async admit(rows: TextRow[]): Promise<void> {
     const fresh: Job[] = []
     for (const row of rows) {
-      const job = this.jobs.get(row.text)
+      const before = beforeOf(row)
+      const key = before ? JSON.stringify([before, row.text]) : row.text
+      const job = this.jobs.get(key)
       if (job) job.rows.push(row)
-      else fresh.push(this.open(row))
+      else fresh.push(this.open(row, key, before))
     }
     await Promise.all(fresh.map((job) => this.encode(job)))
     const written = fresh.filter(({ prompt }) => prompt.length > 0)
@@ -140,11 +153,14 @@ class Desk {
     for (const job of [...this.jobs.values()].filter(({ open }) => open === 0)) await this.close(job)
   }
 
-  private open(row: TextRow): Job {
+  private open(row: TextRow, key: string, before: Before | undefined): Job {
     const { n } = this.context
-    const job = { text: row.text, prompt: new Int32Array(), cut: 0, rows: [row], candidates: Array(n), open: n }
-    job.candidates.fill(undefined)
-    this.jobs.set(row.text, job)
+    const candidates: Job['candidates'] = Array(n).fill(undefined)
+    const said = (before?.exchanges ?? []).flatMap(({ instruction, response }) => [instruction, response])
+    const given = [...said, row.text].join('\n\n')
+    const job: Job = { key, text: row.text, given, prompt: new Int32Array(), cut: 0, rows: [row], candidates, open: n }
+    if (before) job.before = before
+    this.jobs.set(key, job)
     return job
   }
 
@@ -152,13 +168,13 @@ class Desk {
   private async encode(job: Job): Promise<void> {
     const { template, maxTokens } = this.context
     try {
-      const { tokens, cut } = await template.encodePrompt(job.text, maxTokens)
+      const { tokens, cut } = await template.encodePrompt(job.text, maxTokens, job.before)
       job.prompt = tokens
       job.cut = cut
     } catch (error) {
       if (!hasCode(error, 'BT_ROW_EMPTY')) throw error
       for (const row of job.rows) this.done.set(row.index, emptyRow(row, this.context))
-      this.jobs.delete(job.text)
+      this.jobs.delete(job.key)
     }
   }
 
@@ -183,7 +199,7 @@ class Desk {
   private settle(finished: Finished): Attempt | undefined {
     const { job, candidate, attempt } = this.running.get(finished.id)!
     this.running.delete(finished.id)
-    const fresh = candidateOf(finished, job.text, attempt, this.context)
+    const fresh = candidateOf(finished, job.given, attempt, this.context)
     const before = job.candidates[candidate]
     const best = before ? bestOf([before, fresh]) : fresh
     job.candidates[candidate] = best
@@ -197,9 +213,9 @@ class Desk {
   /** Ranks the candidates of a text and writes its rows. */
   private async close(job: Job): Promise<void> {
     const candidates = job.candidates as Candidate[]
-    if (this.context.ranking) await scoreCandidates(candidates, this.context.ranking)
+    if (this.context.ranking) await scoreCandidates(candidates, this.context.ranking, job.before)
     const best = bestOf(candidates)
     for (const row of job.rows) this.done.set(row.index, rowOf(row, best, job.cut, this.context, candidates))
-    this.jobs.delete(job.text)
+    this.jobs.delete(job.key)
   }
 }

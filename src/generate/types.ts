@@ -1,6 +1,7 @@
 // What goes into generation and what comes out of it.
 import type { Lineage } from '../data/lineage.js'
 import type { DropCount } from '../data/types.js'
+import type { Pair } from '../text/types.js'
 import type { Fault } from './guard.js'
 
 /** A text to write for, as read from the input. */
@@ -15,6 +16,10 @@ export interface TextRow {
   maxNewTokens?: number
   /** The true answer, where the input has one: for evaluation. */
   reference?: string
+  /** What was said before, where the row is the end of a conversation. */
+  exchanges?: Pair[]
+  /** And what the replying side was told there: forward alone. */
+  system?: string
   source?: string
   /** Columns that tell where the text comes from. */
   lineage?: Lineage
@@ -45,6 +50,12 @@ export interface WrittenCandidate extends WritingOutcome {
   text: string
 }
 
+/** One message of a conversation. */
+export interface ConversationMessage {
+  role: 'system' | 'user' | 'assistant'
+  content: string
+}
+
 /** One written row, as it stands in the output. */
 export interface GeneratedRow extends WritingOutcome, Lineage {
   id: string
@@ -57,6 +68,8 @@ export interface GeneratedRow extends WritingOutcome, Lineage {
   /** Tokens of the text that did not fit into the prompt. */
   cut: number
   source?: string
+  /** The whole conversation, where the row is the end of one. */
+  messages?: ConversationMessage[]
   /** All candidates in the order of their numbers, on request. */
   candidates?: WrittenCandidate[]
 }

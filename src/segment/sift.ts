@@ -2,13 +2,11 @@
 import type { LanguageDetector } from '../data/language.js'
 import { signatureOf } from '../data/near-duplicates.js'
 import { characterCount, normaliseText } from '../data/normalise.js'
-import { BtError, messageOf } from '../errors.js'
 import { sha256 } from '../files.js'
-import { htmlOutline } from './html.js'
-import { markdownOutline, type Outline } from './markdown.js'
+import type { Outline } from './markdown.js'
+import { outlineOf, titleOf } from './outline.js'
 import type { Overlap } from './overlap.js'
 import type { Masked, Masker } from './pii.js'
-import { plainBlocks } from './plain.js'
 import { qualityReason } from './quality.js'
 import { type Cut, cutSections } from './sections.js'
 import type { CorpusDocument, Draft, DroppedRow, Segment } from './types.js'
@@ -47,7 +45,7 @@ const tellsLanguage = 2000
 const shown = 200
 
 export function sift(document: CorpusDocument, sieve: Sieve, options: SiftOptions): Sifted {
-  const outline = outlineOf(document)
+  const outline = document.cut ? wholeOf(document) : outlineOf(document)
   const place = document.cut?.place ?? document.place
   if ('fault' in outline) return nothing('malformed', place, `the document ${outline.fault}`)
   if (outline.blocks.length === 0) return nothing('no main text', place)
@@ -69,18 +67,8 @@ function cutOnce({ content }: CorpusDocument, { heading, span: [from, to] }: Non
   return { drafts: [{ text: normaliseText(content), heading: heading ?? undefined, from, to }], dropped: [] }
 }
 
-function outlineOf({ kind, content, cut }: CorpusDocument): Outline | { fault: string } {
-  if (cut) return { blocks: [{ kind: 'whole', text: content, from: 0, to: content.length }] }
-  try {
-    if (kind === 'html') return htmlOutline(content)
-    return kind === 'markdown' ? markdownOutline(content) : { blocks: plainBlocks(content) }
-  } catch (error) {
-    if (error instanceof BtError) throw error
-    // What hostile markup makes of a parser that was not written for it: the stack ends, or a part is not there.
-    return {
-      fault: error instanceof RangeError ? 'is nested too deeply' : `cannot be taken apart: ${messageOf(error)}`,
-    }
-  }
+function wholeOf({ content }: CorpusDocument): Outline {
+  return { blocks: [{ kind: 'whole', text: content, from: 0, to: content.length }] }
 }
 
 function nothing(reason: string, place: string, detail: string | null = null): Sifted {
@@ -98,11 +86,6 @@ function droppedRow({ text, heading, from, to }: Draft, reason: string, place: s
       .slice(0, shown)
       .join(''),
   }
-}
-
-function titleOf(document: CorpusDocument, outline: Outline): string | null {
-  const title = normaliseText(document.title ?? outline.title ?? '').replace(/\s+/g, ' ')
-  return title === '' ? null : title
 }
 
 function reasonFor(

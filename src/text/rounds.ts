@@ -2,7 +2,7 @@
 // and what goes where a row is too long. How a template lays rounds out is the forms' affair.
 import { difference, fitContext } from './fit.js'
 import type { Extent } from './forms.js'
-import type { ConversationRow, Dropped, EncodedConversation, Tokenizer, Turns } from './types.js'
+import type { ConversationRow, Dropped, EncodedConversation, EncodedPrompt, Tokenizer, Turns } from './types.js'
 import { begins, type Text, type Unit } from './units.js'
 
 /** Texts of one round, trimmed and not empty. */
@@ -71,6 +71,30 @@ export async function encodeRounds(
   return { rows: await Promise.all(encoded), tooLong }
 }
 
+/**
+ * What stands before the last round's target: a prompt. Where it is too long the oldest rounds go, then the end of the last
+ * context.
+ * @param conversation the last target is not looked at
+ * @returns undefined when fewer than 16 tokens of that context (or all, if it has fewer) would stay
+ */
+export async function encodeRoundsPrompt(
+  conversation: Rounds,
+  template: RoundsTemplate,
+  maxTokens: number,
+): Promise<EncodedPrompt | undefined> {
+  const encoder = new Encoder(conversation, template)
+  const to = conversation.rounds.length - 1
+  const whole = await encoder.prompt({ from: 0, to })
+  let prompt = whole
+  for (let from = 1; prompt.length > maxTokens && from <= to; from++) prompt = await encoder.prompt({ from, to })
+  if (prompt.length > maxTokens) {
+    const cut = await encoder.cutRound(to, maxTokens, 'prompt')
+    if (!cut) return undefined
+    prompt = cut.tokens
+  }
+  return { tokens: Int32Array.from(prompt), cut: whole.length - prompt.length }
+}
+
 /** A row of one round, with what its context lost. */
 interface CutRow extends LaidOut {
   dropped?: Dropped
@@ -118,10 +142,16 @@ class Encoder {
     }
   }
 
-  /** One round alone, its context cut to fit; undefined when too little of it would stay. */
-  async cutRound(round: number, maxTokens: number): Promise<CutRow | undefined> {
+  /** What stands before the target of the window's last round. */
+  async prompt(window: Window): Promise<number[]> {
+    const ids = await Promise.all(this.promptUnits(window).map((unit) => this.idsOf(unit, window.from)))
+    return ids.flat()
+  }
+
+  /** One round alone, with its target or up to it, its context cut to fit; undefined when too little of it would stay. */
+  async cutRound(round: number, maxTokens: number, extent: 'row' | 'prompt' = 'row'): Promise<CutRow | undefined> {
     const window = { from: round, to: round }
-    const units = this.unitsOf(window)
+    const units = extent === 'row' ? this.unitsOf(window) : this.promptUnits(window)
     const ids = await Promise.all(units.map((unit) => this.idsOf(unit, round)))
     const at = units.findIndex((unit) => unit.kind === 'text' && unit.text.some(isContext))
     const { text, place } = units[at] as Unit & { kind: 'text' }
@@ -150,6 +180,11 @@ class Encoder {
 
   private unitsOf({ from, to }: Window): Unit[] {
     return this.template.units({ rounds: to - from + 1, system: this.conversation.system !== undefined })
+  }
+
+  /** A window's last target is its last unit. */
+  private promptUnits(window: Window): Unit[] {
+    return this.unitsOf(window).slice(0, -1)
   }
 
   /** @param from round of the conversation that is the first of the units' */

@@ -7,9 +7,10 @@ import { openChat } from './chat.js'
 import { fitContext, leastContext } from './fit.js'
 import { chatParts, type Extent, endOf, isSlot, type Part, pairForm, plainParts, type Stretch } from './forms.js'
 import { encodePieces } from './pieces.js'
-import { encodeRounds, type Rounds } from './rounds.js'
+import { encodeRounds, encodeRoundsPrompt, type Rounds, type RoundsTemplate } from './rounds.js'
 import { trim } from './trim.js'
 import type {
+  Before,
   Conversation,
   Dropped,
   EncodedConversation,
@@ -83,7 +84,7 @@ export async function templateFromDescription(
 ): Promise<PromptTemplate> {
   const { task, form, ask, hash, text } = description
   const template = await makeTemplate(task, tokenizer, source, { ask, form })
-  if (template.hash === hash) return template
+  if (template.hash === hash) return laysOutConversationsAs(description, template)
   const ours = template.describe().text!
   const difference =
     text === undefined || text === ours
@@ -92,6 +93,18 @@ export async function templateFromDescription(
   throw new BtError(
     'BT_TEMPLATE_MISMATCH',
     `the adapter was trained with prompt template ${hash}, this model and version give ${template.hash}: ${difference}`,
+    { remedy: 'Use the base model that the adapter was trained on, or train the adapter again.' },
+  )
+}
+
+/** @throws {BtError} BT_TEMPLATE_MISMATCH when a pair is laid out alike and several exchanges are not */
+function laysOutConversationsAs({ conversation }: TemplateDescription, template: PromptTemplate): PromptTemplate {
+  if (!conversation) return template
+  const ours = template.describe(true).conversation!
+  if (ours.hash === conversation.hash) return template
+  throw new BtError(
+    'BT_TEMPLATE_MISMATCH',
+    `the adapter was trained with conversations laid out as ${conversation.hash} (${JSON.stringify(conversation.text)}), this model and version give ${ours.hash} (${JSON.stringify(ours.text)})`,
     { remedy: 'Use the base model that the adapter was trained on, or train the adapter again.' },
   )
 }
@@ -119,14 +132,24 @@ async function compile(
   const targetColumn = task === 'backward' ? 'instruction' : 'response'
 
   const units = onceEach((extent: Extent) => unitsOf(parts(extent), () => endOf(tokenizer, source)))
+  const layout: RoundsTemplate = { tokenizer, units }
   /** The side that asks does not see what the replying side was told, and who generates a message has no such text. */
-  const roundsOf = ({ system, exchanges }: Conversation): Rounds => ({
+  const roundsOf = ({ system, exchanges = [] }: Partial<Conversation> | Before): Rounds => ({
     ...(task === 'forward' && system !== undefined && trim(system) !== '' ? { system: trim(system) } : {}),
     rounds: exchanges.map((pair) => ({
       context: filled(pair[contextColumn], contextColumn),
       target: filled(pair[targetColumn], targetColumn),
     })),
   })
+  /** A prompt after something that was said; undefined where nothing was, and it is the prompt of a pair. */
+  const promptAfter = async (content: string, maxTokens: number, before: Before) => {
+    const said = roundsOf(before)
+    if (said.system === undefined && said.rounds.length === 0) return undefined
+    const rounds = [...said.rounds, { context: content, target: '' }]
+    const encoded = await encodeRoundsPrompt({ ...said, rounds }, layout, maxTokens)
+    if (encoded) return encoded
+    throw tooLongAfter(maxTokens)
+  }
 
   /** The prompt of at most `room` tokens, `targetTokens` of the row being spoken for. */
   async function prompt(content: string, all: number[], room: number, targetTokens: number): Promise<TracedPrompt> {
@@ -164,16 +187,20 @@ async function compile(
       )
       return { ...variant, hash, describe: template.describe }
     },
-    async encodePrompt(content, maxTokens) {
+    async encodePrompt(content, maxTokens, before = {}) {
       const given = filled(content, contextColumn)
+      const after = await promptAfter(given, maxTokens, before)
+      if (after) return after
       const { tokens, cut } = await prompt(given, await encodeIn(context, given), maxTokens, 0)
       return { tokens, cut }
     },
     encodePair,
     async encodeConversation(conversation, maxTokens, turns = 'all'): Promise<EncodedConversation> {
-      return encodeRounds(roundsOf(conversation), { tokenizer, units }, maxTokens, turns)
+      return encodeRounds(roundsOf(conversation), layout, maxTokens, turns)
     },
-    async blankPrompt() {
+    async blankPrompt(before = {}) {
+      const after = await promptAfter('', Number.POSITIVE_INFINITY, before)
+      if (after) return after.tokens
       return Int32Array.from([...head, ...(await encodeIn(context, '')), ...mid])
     },
     describe: (conversations = false) => ({
@@ -207,6 +234,14 @@ function filled(text: string, column: string): string {
   const kept = trim(text)
   if (kept) return kept
   throw new BtError('BT_ROW_EMPTY', `the ${column} is empty`, { remedy: 'Leave such rows out of the data.' })
+}
+
+function tooLongAfter(room: number): BtError {
+  return new BtError(
+    'BT_ROW_TOO_LONG',
+    `what the model is told, the template and ${leastContext} tokens of the context do not fit into ${room} tokens`,
+    { remedy: 'Raise the maximum length, or leave out rows with such long texts.' },
+  )
 }
 
 function tooLong(sizes: { room: number; targetTokens: number; template: number; context: number }): BtError {

@@ -58,6 +58,14 @@ export interface Conversation {
   exchanges: Pair[]
 }
 
+/** What was said before a prompt's own context. */
+export interface Before {
+  /** What the replying side was told; read in the forward task alone. */
+  system?: string | undefined
+  /** Oldest first. */
+  exchanges?: readonly Pair[] | undefined
+}
+
 /** Which targets of a conversation are scored: all of them, or the last alone. */
 export type Turns = 'all' | 'last'
 
@@ -134,17 +142,18 @@ export interface PromptTemplate {
    */
   encodeConversation(conversation: Conversation, maxTokens: number, turns?: Turns): Promise<EncodedConversation>
   /**
-   * Prompt alone, for generation: the very tokens that stand before the target in training.
+   * Prompt alone, for generation: the very tokens that stand before the target in training. When longer than maxTokens the
+   * oldest exchanges go, whole ones, then the end of the context.
    * @throws {BtError} BT_ROW_TOO_LONG when the template and 16 tokens of context do not fit, BT_ROW_EMPTY for no context
    */
-  encodePrompt(context: string, maxTokens: number): Promise<EncodedPrompt>
+  encodePrompt(context: string, maxTokens: number, before?: Before): Promise<EncodedPrompt>
   /**
    * The same template with a system text in every prompt of the forward task, where a conversation of one's own gives none:
    * the tokens that such a text stands in in training. Of the backward task, and for an empty text, itself.
    */
   withSystem(system: string): Promise<PromptTemplate>
   /** The same with nothing in the context's place: what a text's probability without a context is taken after. */
-  blankPrompt(): Promise<Int32Array>
+  blankPrompt(before?: Before): Promise<Int32Array>
   /**
    * What stands in bt_native.json beside an adapter.
    * @param conversations rows of several exchanges are encoded too: with `conversation`

@@ -4,6 +4,7 @@ import { expect, test } from 'vitest'
 import { flagOf } from '../../src/cli/flags.js'
 import { curateFields, curateSchema } from '../../src/curate/options.js'
 import { scoreNames } from '../../src/curate/types.js'
+import { converseFields, converseSchema } from '../../src/generate/converse-options.js'
 import { faultNames } from '../../src/generate/guard.js'
 import { generateFields, generateSchema } from '../../src/generate/options.js'
 import { scoreFields, scoreSchema } from '../../src/generate/score-options.js'
@@ -26,6 +27,7 @@ function documented(file: string, heading: string) {
 
 test.each([
   ['generation.md', 'Options of `generate`', generateFields, generateSchema.parse({ input: 'i' })],
+  ['generation.md', 'Options of `converse`', converseFields, converseSchema.parse({ input: 'i' })],
   ['generation.md', 'Options of `score`', scoreFields, scoreSchema.parse({ input: 'i' })],
   ['curation.md', 'Options', curateFields, curateSchema.parse({ input: 'i' })],
   ['rewriting.md', 'Options', rewriteFields, rewriteSchema.parse({ input: 'i' })],

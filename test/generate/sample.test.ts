@@ -134,7 +134,7 @@ describe('best of n', () => {
   const blankPrompt = Int32Array.of(1, 2)
   const ranking = (by: 'pmi' | 'likelihood', blank: number[], seen: PackedBatch[] = []) => ({
     by,
-    blankPrompt,
+    blankPrompt: async () => blankPrompt,
     endToken: 3,
     score: async (batch: PackedBatch) => {
       seen.push(batch)

@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url'
 import { gunzipSync } from 'node:zlib'
 import { describe, expect, test } from 'vitest'
 import { scoredSpans } from '../../src/data/packing.js'
-import { makeTemplate, type TemplateSource } from '../../src/text/template.js'
+import { makeTemplate, type TemplateSource, templateFromDescription } from '../../src/text/template.js'
 import { openTokenizer } from '../../src/text/tokenizer.js'
 import type { Conversation, ConversationRow, Task, Tokenizer } from '../../src/text/types.js'
 
@@ -232,7 +232,91 @@ describe('a row of a conversation', () => {
   })
 })
 
+describe('a prompt with something before it', () => {
+  const openOf = async (name: string, task: Task, { system, exchanges }: Conversation) => {
+    const { template } = await open(name, task)
+    const given = exchanges.at(-1)![task === 'forward' ? 'instruction' : 'response']
+    return { template, given, before: { system, exchanges: exchanges.slice(0, -1) } }
+  }
+
+  test('has the tokens that stand before the target in training, which are those of transformers', async () => {
+    for (const [name, { conversations }] of Object.entries(families)) {
+      for (const { task, conversation, rows } of conversations) {
+        const { template, given, before } = await openOf(name, task, conversation)
+        const { ids, mask } = rows.at(-1)!
+        const start = mask.lastIndexOf(0) + 1
+        const prompt = await template.encodePrompt(given, plenty, before)
+        expect([[...prompt.tokens], prompt.cut]).toEqual([ids.slice(0, start), 0])
+        const told = await template.withSystem(before.system ?? '')
+        const { exchanges } = before
+        expect((await told.encodePrompt(given, plenty, { exchanges })).tokens).toEqual(prompt.tokens)
+      }
+    }
+  })
+
+  test.each(['smollm2', 'llama2', 'qwen3', 'mistral', 'plain'])(
+    'that is too long loses its oldest exchanges, then the end of its own context, never what it is told (%s)',
+    async (name) => {
+      const { template, given, before } = await openOf(name, 'forward', long)
+      const { tokenizer } = await open(name, 'forward')
+      const whole = await template.encodePrompt(given, plenty, before)
+      const alone = await template.encodePrompt(given, plenty, { system: long.system })
+      for (const room of [alone.tokens.length - 20, alone.tokens.length, 450, 700]) {
+        const prompt = await template.encodePrompt(given, room, before)
+        expect(prompt.tokens.length).toBeLessThanOrEqual(room)
+        expect(prompt.cut).toBe(whole.tokens.length - prompt.tokens.length)
+        const starts = await Promise.all(
+          long.exchanges.map((_, from) =>
+            template.encodePrompt(given, plenty, { ...before, exchanges: long.exchanges.slice(from, -1) }),
+          ),
+        )
+        const fitting = starts.find(({ tokens }) => tokens.length <= room)
+        if (fitting) expect(prompt.tokens).toEqual(fitting.tokens)
+        expect(tokenizer.decode(prompt.tokens)).toContain('mind your words')
+      }
+      await expect(template.encodePrompt(given, 20, before)).rejects.toMatchObject({ code: 'BT_ROW_TOO_LONG' })
+    },
+  )
+
+  test('that is nothing, or a system text for the side that asks, is the prompt of a pair', async () => {
+    for (const name of Object.keys(families)) {
+      const { template } = await open(name, 'backward')
+      for (const before of [{}, { system: ' ' }, { exchanges: [] }, { system: 'Be kind.' }]) {
+        expect(await template.encodePrompt('A reply.', plenty, before)).toEqual(
+          await template.encodePrompt('A reply.', plenty),
+        )
+        expect(await template.blankPrompt(before)).toEqual(await template.blankPrompt())
+      }
+    }
+  })
+
+  test('and nothing in the place of its context keeps what was said', async () => {
+    const { template, tokenizer } = await open('smollm2', 'forward')
+    const exchanges = [{ instruction: 'One?', response: '1.' }]
+    const blank = tokenizer.decode(await template.blankPrompt({ exchanges }), { keepControl: true })
+    expect(blank).toMatch(
+      /One\?<\|im_end\|>\n<\|im_start\|>assistant\n1\.<\|im_end\|>\n<\|im_start\|>user\n<\|im_end\|>\n<\|im_start\|>assistant\n$/,
+    )
+  })
+})
+
 describe('the description of a template', () => {
+  test('holds a model to the layout of conversations, where rows had some', async () => {
+    const { template, tokenizer } = await open('smollm2', 'forward')
+    const { source } = families.smollm2!
+    const chatTemplate = source.chatTemplate!.replace(
+      "{{ '<|im_start|>' +",
+      "{{ ('then ' if loop.index0 > 1 else '') + '<|im_start|>' +",
+    )
+    const other = { ...source, chatTemplate }
+    expect((await templateFromDescription(template.describe(), tokenizer, other)).hash).toBe(template.hash)
+    expect((await templateFromDescription(template.describe(true), tokenizer, source)).hash).toBe(template.hash)
+    await expect(templateFromDescription(template.describe(true), tokenizer, other)).rejects.toMatchObject({
+      code: 'BT_TEMPLATE_MISMATCH',
+      message: expect.stringContaining('then <|im_start|>'),
+    })
+  })
+
   test('names the layout of conversations where there are some, beside the hash of a pair, which stays', async () => {
     const { template } = await open('smollm2', 'backward')
     const plainOnes = template.describe()
