@@ -1,7 +1,7 @@
 // One finished sequence as a candidate of its row, and a row as it is written.
 import type { Finished } from '../../binding.js'
 import type { Pair, PromptTemplate, Tokenizer } from '../text/types.js'
-import { type Fault, faultsOf, type Guard } from './guard.js'
+import { type Fault, faultsOf, type Given, type Guard } from './guard.js'
 import type { ConversationMessage, GeneratedRow, TextRow, WrittenCandidate } from './types.js'
 
 /** A written text with what is known about it. */
@@ -33,7 +33,7 @@ export interface RowMaking {
 }
 
 /** The text of a sequence, without what its stop text ended, and its faults. */
-export function candidateOf(finished: Finished, given: string, attempt: number, making: RowMaking): Candidate {
+export function candidateOf(finished: Finished, given: Given, attempt: number, making: RowMaking): Candidate {
   const { tokens, logProbs, reason } = finished
   const decoded = making.tokenizer.decode(tokens)
   const ends = making.stop.map((text) => decoded.indexOf(text)).filter((at) => at >= 0)

@@ -4,6 +4,7 @@ import { createHash } from 'node:crypto'
 import type { Finished, Sampler, SamplerPrompt } from '../../binding.js'
 import { hasCode } from '../errors.js'
 import type { Before, PromptTemplate } from '../text/types.js'
+import type { Given } from './guard.js'
 import { patience, ReadAhead } from './read-ahead.js'
 import { bestOf, type Ranking, scoreCandidates } from './rerank.js'
 import { type Candidate, candidateOf, emptyRow, type RowMaking, rowOf } from './row.js'
@@ -39,8 +40,8 @@ interface Job {
   key: string
   text: string
   before?: Before
-  /** All that stands in the prompt: for the guard. */
-  given: string
+  /** For the guard. */
+  given: Given
   prompt: Int32Array
   cut: number
   rows: TextRow[]
@@ -156,8 +157,12 @@ class Desk {
   private open(row: TextRow, key: string, before: Before | undefined): Job {
     const { n } = this.context
     const candidates: Job['candidates'] = Array(n).fill(undefined)
-    const said = (before?.exchanges ?? []).flatMap(({ instruction, response }) => [instruction, response])
-    const given = [...said, row.text].join('\n\n')
+    const exchanges = before?.exchanges ?? []
+    const own = this.context.template.task === 'backward' ? 'instruction' : 'response'
+    const given = {
+      text: [...exchanges.flatMap(({ instruction, response }) => [instruction, response]), row.text].join('\n\n'),
+      own: exchanges.map((exchange) => exchange[own]),
+    }
     const job: Job = { key, text: row.text, given, prompt: new Int32Array(), cut: 0, rows: [row], candidates, open: n }
     if (before) job.before = before
     this.jobs.set(key, job)

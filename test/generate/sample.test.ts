@@ -101,6 +101,18 @@ describe('the guard', () => {
     expect(row).toMatchObject({ instruction: faulty.end.text, attempt: 1, guard: ['end'] })
   })
 
+  test('writes again what the same side has said before, not what the other side has', async () => {
+    const exchanges = [{ instruction: 'Why does it boil?', response: 'Since it is hot.' }]
+    const said = ['why does it boil', 'Since it is hot.']
+    const sampler = new FakeSampler((_, __, before) => ({ text: said[before]! }))
+    const rows = async function* () {
+      yield { index: 0, id: '0', text: reply, exchanges }
+    }
+    const [row] = await all(sampleRows(rows(), contextOf(sampler, guarded(3))))
+    expect(row).toMatchObject({ instruction: 'Since it is hot.', attempt: 1 })
+    expect(row).not.toHaveProperty('guard')
+  })
+
   test('looks for the faults that it is told alone', async () => {
     const sampler = new FakeSampler(() => faulty.copy)
     const [row] = await all(sampleRows(rowsOf(reply), contextOf(sampler, guarded(3, ['loop', 'end']))))
