@@ -119,8 +119,10 @@ export async function* converse(
         keyOf: ({ id }) => conversationKey(id),
         names: options,
       })
-      const context = { ...(await contextOf(writing, located, loaded)), signal: eitherOf(control) }
-      const desk = new Conversations(texts, 2 * options.batchSize)
+      // Half of them are asked for while the others are written: rows are never waited for but at the end.
+      const window = Math.max(2, Math.ceil((2 * options.batchSize) / options.n))
+      const context = { ...(await contextOf(writing, located, loaded)), window, signal: eitherOf(control) }
+      const desk = new Conversations(texts, window)
       try {
         for await (const row of sampleRows(desk.questions(), context)) {
           count(summary, row)
@@ -159,6 +161,9 @@ interface Open {
   done: boolean
 }
 
+/** As many times more than are under way may wait for a longer one before them. */
+const heldBack = 4
+
 /**
  * Conversations under way, some at a time: the next message of each is asked for when the one before it is there. They are
  * handed out in the order of the texts.
@@ -174,7 +179,7 @@ class Conversations {
   private wake = () => {}
   private left = false
 
-  /** @param most conversations that are not handed out */
+  /** @param most conversations under way */
   constructor(
     texts: AsyncIterable<SectionedText>,
     private readonly most: number,
@@ -210,7 +215,8 @@ class Conversations {
   }
 
   private async begin(): Promise<Open | undefined> {
-    if (this.ended || this.open.length >= this.most) return undefined
+    const underWay = this.open.filter(({ done }) => !done).length
+    if (this.ended || underWay >= this.most || this.open.length >= heldBack * this.most) return undefined
     const { value, done } = await this.texts.next()
     if (done) {
       this.ended = true
