@@ -65,7 +65,7 @@ export interface GeneratedRow extends WritingOutcome, Lineage {
   response: string
   /** The true instruction (or response) of the input row, where it has one. */
   reference?: string
-  /** Tokens of the text that did not fit into the prompt. */
+  /** Tokens of the text, and of what was said before it, that did not fit into the prompt. */
   cut: number
   source?: string
   /** The whole conversation, where the row is the end of one. */
