@@ -108,3 +108,24 @@ test('score tells of each pair and of all, and does nothing the second time', as
   const again = await runCli(args)
   expect(JSON.parse(again.stdout.trimEnd().split('\n').at(-1)!)).toMatchObject({ alreadyDone: true })
 })
+
+test('converse writes a conversation a document, shows some, and does nothing the second time', async () => {
+  const segments = tinyPairs(6).map(({ response }, at) => ({ text: response, document: `d${Math.floor(at / 3)}` }))
+  const input = await writeRows(join(folder, 'segments.jsonl'), segments)
+  const short = ['--max-new-tokens', '4', '--max-tokens', '900', '--guard', 'end', '--guard-retries', '0']
+  const args = ['converse', ...common.with(common.indexOf('--input') + 1, input), ...short]
+  const output = join(folder, 'segments.conversations.jsonl')
+  const done = await runCli([...args, '--output', output, '--show', '1'])
+  expect(done).toMatchObject({ code: 0 })
+  expect(done.stderr.match(/^assistant /gm)).toHaveLength(3)
+  expect(done.stderr).toMatch(/2 conversations in .*segments\.conversations\.jsonl, 6 messages written/)
+  expect(done.stderr).toMatch(/messages? with a fault left, marked as guard: end \d/)
+  expect((await linesOf(output)).map(({ turns, document }) => [turns, document])).toEqual([
+    [3, 'd0'],
+    [3, 'd1'],
+  ])
+  expect((await runCli([...args, '--output', output])).stderr).toContain('is finished already: 2 conversations')
+  const piped = await runCli([...args, '--output', '-'])
+  expect(piped.stdout).toBe(await readFile(output, 'utf8'))
+  expect((await runCli([...args, '--output', '-', '--json'])).stderr).toContain('BT_USAGE')
+})
