@@ -11,7 +11,7 @@ import type { ModelSource } from '../models/types.js'
 import type { OnProgress } from '../progress.js'
 import { makeTemplate, templateFromDescription } from '../text/template.js'
 import { openTokenizer } from '../text/tokenizer.js'
-import type { PromptTemplate, Tokenizer } from '../text/types.js'
+import type { PromptTemplate, Task, Tokenizer } from '../text/types.js'
 import { type Machine, type MachineOptions, openMachine } from './machine.js'
 import type { GenerateOptions } from './options.js'
 import { samplerOptions } from './sampling.js'
@@ -61,7 +61,26 @@ const recordSchema = z.looseObject({
 export async function locate(options: GenerateOptions, control: LocateControl): Promise<Located> {
   const located = await locateModel(options, control)
   refuseTooLong(located.source, options)
-  return located
+  return withTask(located, options.task, { flag: '--task', ...options })
+}
+
+/**
+ * The same model for a task: an adapter has its own, a model alone the default template of either.
+ * @param task undefined for the one that it has
+ * @param told its system text, and the flag that named the task, for the message
+ * @throws {BtError} BT_USAGE for a task that the adapter was not trained for
+ */
+export async function withTask(
+  located: Located,
+  task: Task | undefined,
+  { flag, ...told }: Told & { flag: string },
+): Promise<Located> {
+  const { template, adapter, tokenizer, source } = located
+  if (task === undefined || task === template.task) return located
+  if (!adapter) return withSystem({ ...located, template: await makeTemplate(task, tokenizer, source.tokenizer) }, told)
+  throw new BtError('BT_USAGE', `${flag} ${task}: ${adapter.folder} was trained for the ${template.task} task`, {
+    remedy: `Leave ${flag} out, or name another adapter or the base model alone.`,
+  })
 }
 
 /** The same for whoever computes nothing that grows. */
@@ -100,7 +119,7 @@ function refuseTooLong({ name, config: { maxPositions } }: ModelSource, { maxTok
 }
 
 /** An adapter folder given as the model is taken for what it is. */
-async function adapterOrModel({ adapter, model }: Named): Promise<Named> {
+export async function adapterOrModel({ adapter, model }: Named): Promise<Named> {
   if (adapter !== undefined || model === undefined) return { adapter, model }
   try {
     await stat(join(model, 'adapter_config.json'))
