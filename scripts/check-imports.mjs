@@ -12,6 +12,7 @@ const sourceOrder = [
   'train',
   'curate',
   'dataset',
+  'compare',
   'pipeline',
   'cli',
 ].map((folder) => [folder])

@@ -1,0 +1,323 @@
+// The comparison of forward models from options to a report: each model scores the pairs and writes its own responses, a
+// judge may choose between them, and everything that was found is put side by side. Goes on where it was.
+import { mkdir, readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { Drops } from '../data/drops.js'
+import { type Lock, lockPath } from '../data/lock.js'
+import { readRecords } from '../data/records.js'
+import { BtError, hasCode } from '../errors.js'
+import { resolveOptions } from '../fields.js'
+import { sha256, writeFileAtomic } from '../files.js'
+import { type GenerateStart, generate } from '../generate/run.js'
+import { score } from '../generate/score.js'
+import { derangement } from '../metrics/controls.js'
+import { readEvaluation } from '../metrics/predictions.js'
+import { evaluateSystems } from '../metrics/systems.js'
+import { plainName } from '../paths.js'
+import type { OnProgress } from '../progress.js'
+import { packageVersion } from '../version.js'
+import { ChatEndpoint } from './endpoint.js'
+import { judge, type Match } from './judge.js'
+import { compareLikelihoods, type ModelScores, type RowLikelihood } from './likelihood.js'
+import { type Contestant, findContestants } from './models.js'
+import { type CompareInput, type CompareOptions, compareSchema } from './options.js'
+import { type HeldOut, pairFiles, readHeldOut, writePairs } from './pairs.js'
+import { markdownComparison } from './tables.js'
+import type { CompareSummary, Comparison } from './types.js'
+
+/** What is known before the first model is loaded. */
+export interface CompareStart {
+  output: string
+  rows: number
+  models: { name: string; model: string; adapter?: string; control: boolean }[]
+  baseline: string
+  judge?: { endpoint: string; model: string }
+}
+
+export interface CompareControl {
+  /** Stop after the rows or questions under way; what was made stays. */
+  signal?: AbortSignal
+  /** Stop at once with BT_ABORTED; what was made stays. */
+  abort?: AbortSignal
+  onProgress?: OnProgress
+  onStart?: (start: CompareStart) => void
+  /** A model is loaded. */
+  onModel?: (name: string, start: Pick<GenerateStart, 'device' | 'precision' | 'threads' | 'detail'>) => void
+  onWarning?: (text: string) => void
+  /** Holds BT_JUDGE_KEY. Default: the process's. */
+  env?: NodeJS.ProcessEnv
+}
+
+/** A line of text for every row: the constant control of the written responses. */
+const constantResponse =
+  'That depends on what you need. There are several ways to do this, and the best one is the one that fits your case.'
+
+/**
+ * Compares forward models on held-out pairs: log-likelihood, what they write, and the preference of a judge, if one is
+ * named. The base model and the responses of other rows stand beside them as controls. Files go to the output folder.
+ * @throws {BtError} BT_USAGE for options; BT_OUTPUT_CHANGED when the folder was begun with other pairs or options; BT_LOCKED;
+ * BT_JUDGE_REFUSED, BT_JUDGE_UNREACHABLE; what score, generate and reading models and data throw
+ */
+export async function compare(input: CompareInput, control: CompareControl = {}): Promise<CompareSummary> {
+  const options = withOutput(resolveOptions(compareSchema, input))
+  refuseNoRoom(options)
+  const started = performance.now()
+  const endpoint = endpointOf(options, control.env ?? process.env)
+  const contestants = await findContestants(options, control)
+  const heldOut = await readHeldOut(options)
+  const baseline = options.baseline ?? contestants[0]!.name
+  const work: Work = { options, control, endpoint, contestants, heldOut, baseline }
+  const fingerprint = fingerprintOf(work)
+  const { output } = options
+  const before = options.force ? undefined : await readComparison(output)
+  if (before?.fingerprint === fingerprint) {
+    return { output, comparison: before, seconds: 0, interrupted: false, alreadyDone: true }
+  }
+  await mkdir(output, { recursive: true })
+  const lock: Lock = await lockPath(join(output, '.lock'), output)
+  try {
+    await writePairs(output, heldOut, options)
+    control.onStart?.(startOf(work))
+    const comparison = await run(work, fingerprint)
+    control.abort?.throwIfAborted()
+    const seconds = (performance.now() - started) / 1000
+    if (!comparison) return { output, seconds, interrupted: true, alreadyDone: false }
+    await writeFileAtomic(join(output, 'compare.md'), markdownComparison(comparison))
+    await writeFileAtomic(comparisonFile(output), `${JSON.stringify(comparison, null, 2)}\n`)
+    return { output, comparison, seconds, interrupted: false, alreadyDone: false }
+  } catch (error) {
+    if (control.abort?.aborted && !hasCode(error, 'BT_ABORTED')) {
+      throw new BtError('BT_ABORTED', 'stopped; what was made is kept', { cause: error })
+    }
+    throw error
+  } finally {
+    await lock.release()
+  }
+}
+
+type Options = CompareOptions & { output: string }
+
+interface Work {
+  options: Options
+  control: CompareControl
+  endpoint: ChatEndpoint | undefined
+  contestants: Contestant[]
+  heldOut: HeldOut
+  baseline: string
+}
+
+function withOutput(options: CompareOptions): Options {
+  return { ...options, output: options.output ?? `${plainName(options.data)}.compared` }
+}
+
+/** Fewest tokens that are left for an instruction. */
+const leastPrompt = 16
+
+/** @throws {BtError} BT_USAGE */
+function refuseNoRoom({ maxTokens, maxNewTokens }: Options): void {
+  if (maxTokens - maxNewTokens >= leastPrompt) return
+  throw new BtError(
+    'BT_USAGE',
+    `--max-tokens ${maxTokens} has no room for an instruction and --max-new-tokens ${maxNewTokens}`,
+  )
+}
+
+/** @throws {BtError} BT_USAGE for a judge without a model, or a model without a judge */
+function endpointOf(options: CompareOptions, env: NodeJS.ProcessEnv): ChatEndpoint | undefined {
+  const { judge: url, judgeModel: model, judgeMaxTokens, judgeRetries, judgeTimeout } = options
+  if (url === undefined && model === undefined) return undefined
+  if (url === undefined || model === undefined) {
+    throw new BtError(
+      'BT_USAGE',
+      url === undefined ? '--judge-model without --judge' : '--judge without --judge-model',
+      {
+        remedy: 'Give both: --judge http://host/v1 --judge-model NAME.',
+      },
+    )
+  }
+  const key = env.BT_JUDGE_KEY
+  return new ChatEndpoint({ url, model, key, maxTokens: judgeMaxTokens, retries: judgeRetries, timeout: judgeTimeout })
+}
+
+function fingerprintOf({ options, contestants, heldOut, baseline, endpoint }: Work): string {
+  const { maxNewTokens, maxTokens, bootstrap, seed, precision, judgeModel, judgeMaxTokens } = options
+  const models = contestants.map(({ name, located: { source, adapter, template } }) => {
+    return [name, source.hash, adapter?.hash ?? null, template.hash]
+  })
+  const judged = endpoint ? [endpoint.name, judgeModel, judgeMaxTokens] : null
+  const shaping = { maxNewTokens, maxTokens, bootstrap, seed, precision }
+  return sha256(JSON.stringify({ version: packageVersion(), pairs: heldOut.hash, models, baseline, shaping, judged }))
+}
+
+const comparisonFile = (output: string) => join(output, 'compare.json')
+
+/** Undefined where there is none. */
+async function readComparison(output: string): Promise<Comparison | undefined> {
+  try {
+    return JSON.parse(await readFile(comparisonFile(output), 'utf8')) as Comparison
+  } catch (error) {
+    if (hasCode(error, 'ENOENT')) return undefined
+    if (!(error instanceof SyntaxError)) throw error
+    throw new BtError('BT_OUTPUT_DAMAGED', `${comparisonFile(output)} is no JSON: ${error.message}`, {
+      remedy: 'Move the file away to make it again from what lies beside it.',
+    })
+  }
+}
+
+function startOf({ options, contestants, heldOut, baseline, endpoint }: Work): CompareStart {
+  return {
+    output: options.output,
+    rows: heldOut.pairs.length,
+    models: contestants.map(({ name, control, located: { source, adapter } }) => ({
+      name,
+      model: source.name,
+      ...(adapter ? { adapter: adapter.folder } : {}),
+      control,
+    })),
+    baseline,
+    ...(endpoint ? { judge: { endpoint: endpoint.name, model: options.judgeModel! } } : {}),
+  }
+}
+
+/** @returns undefined where the signal ended it */
+async function run(work: Work, fingerprint: string): Promise<Comparison | undefined> {
+  const { options, contestants, heldOut, baseline, control } = work
+  for (const contestant of contestants) if (!(await scoreAndWrite(contestant, work))) return undefined
+  const scores = await Promise.all(contestants.map(({ name }) => scoresOf(name, options)))
+  const { bootstrap, seed, maxNewTokens, maxTokens } = options
+  const likelihood = compareLikelihoods(scores, baseline, { bootstrap, seed })
+  const systems = []
+  for (const { name } of contestants) {
+    const { rows } = await readEvaluation({ predictions: [filesOf(name, options).written], task: 'forward' })
+    systems.push({ name, rows })
+  }
+  const writing = await evaluateSystems(
+    systems,
+    { bootstrap, seed, baseline, constant: constantResponse },
+    {
+      ...(control.signal ? { signal: control.signal } : {}),
+      ...(control.onProgress ? { onProgress: control.onProgress } : {}),
+    },
+  ).catch((error: unknown) => {
+    if (control.signal?.aborted && error === control.signal.reason) return undefined
+    throw error
+  })
+  if (!writing) return undefined
+  const texts = new Map(systems.map(({ name, rows }) => [name, rows.map(({ prediction }) => prediction)]))
+  const judgement = await judgementOf(texts, work)
+  if (judgement === 'interrupted') return undefined
+  return {
+    format: 1,
+    version: packageVersion(),
+    fingerprint,
+    data: options.data,
+    rows: heldOut.pairs.length,
+    dropped: heldOut.dropped,
+    baseline,
+    models: startOf(work).models.map((model, at) => {
+      return { ...model, ...likelihood.models[at]! }
+    }),
+    scored: likelihood.scored,
+    likelihood: likelihood.differences,
+    writing,
+    ...(judgement ? { judgement } : {}),
+    options: { maxNewTokens, maxTokens, bootstrap, seed },
+  }
+}
+
+function filesOf(name: string, { output }: Options) {
+  return {
+    pairs: join(output, `${name}.scored.jsonl`),
+    shuffled: join(output, `${name}.shuffled.scored.jsonl`),
+    written: join(output, `${name}.written.jsonl`),
+  }
+}
+
+/** @returns false where the signal ended it */
+async function scoreAndWrite({ name, named }: Contestant, { options, control, heldOut }: Work): Promise<boolean> {
+  const { output, force, maxTokens, maxNewTokens, batchSize, precision, device, threads } = options
+  const inputs = pairFiles(output)
+  const files = filesOf(name, options)
+  const common = { ...named, force, precision, device, threads }
+  const controlOf = (label: string) => ({
+    ...control,
+    onStart: (start: Pick<GenerateStart, 'device' | 'precision' | 'threads' | 'detail'>) =>
+      control.onModel?.(name, start),
+    onProgress: ({ done }: { done: number }) =>
+      control.onProgress?.({ label: `${name}: ${label}`, done, total: heldOut.pairs.length, unit: 'rows' }),
+  })
+  for (const which of ['pairs', 'shuffled'] as const) {
+    const task = { input: inputs[which], output: files[which], template: 'forward' as const, maxTokens }
+    const scored = await summaryOf(score({ ...common, ...task }, controlOf(`scoring ${which}`)))
+    if (scored.interrupted) return false
+  }
+  const room = { maxNewTokens, maxTokens: maxTokens - maxNewTokens }
+  const writing = { greedy: true, guard: ['none' as const], batchSize, ...room }
+  const task = { input: inputs.pairs, column: 'instruction', output: files.written, task: 'forward' as const }
+  const written = await summaryOf(generate({ ...common, ...writing, ...task }, controlOf('writing')))
+  return !written.interrupted
+}
+
+/** Runs to the end; rows are in the output. */
+async function summaryOf<T>(rows: AsyncGenerator<unknown, T>): Promise<T> {
+  let next = await rows.next()
+  while (!next.done) next = await rows.next()
+  return next.value
+}
+
+/** Shuffled scores in the order of the responses that they are of. */
+async function scoresOf(name: string, options: Options): Promise<ModelScores> {
+  const files = filesOf(name, options)
+  const shuffled = await readScores(files.shuffled)
+  const byResponse: RowLikelihood[] = new Array(shuffled.length)
+  for (const [row, response] of derangement(shuffled.length, options.seed, 0).entries()) {
+    byResponse[response] = shuffled[row]!
+  }
+  return { name, pairs: await readScores(files.pairs), shuffled: byResponse }
+}
+
+async function readScores(path: string): Promise<RowLikelihood[]> {
+  const rows: RowLikelihood[] = []
+  for await (const { value } of readRecords(path, { drops: new Drops() })) {
+    const { logLikelihood, tokens } = value as unknown as RowLikelihood
+    rows.push({ logLikelihood, tokens })
+  }
+  return rows
+}
+
+async function judgementOf(
+  texts: Map<string, string[]>,
+  { options, control, endpoint, contestants, heldOut, baseline }: Work,
+): Promise<Comparison['judgement'] | 'interrupted'> {
+  if (!endpoint) return undefined
+  const { output, judgeModel, judgeMaxTokens, judgeConcurrency, force, bootstrap, seed } = options
+  const base = texts.get(baseline)!
+  const matchOf = (model: string, answers: string[], isControl: boolean): Match => ({
+    model,
+    baseline,
+    control: isControl,
+    rows: heldOut.pairs.map(({ id, instruction }, row) => ({
+      ...{ id, instruction, answer: answers[row]!, against: base[row]! },
+    })),
+  })
+  const taken = derangement(base.length, seed, 0)
+  const matches = [
+    ...contestants
+      .filter(({ name }) => name !== baseline)
+      .map(({ name, control }) => matchOf(name, texts.get(name)!, control)),
+    matchOf(
+      `${baseline} of other rows`,
+      Array.from(taken, (row) => base[row]!),
+      true,
+    ),
+  ]
+  const judging = {
+    log: join(output, 'judge.jsonl'),
+    model: judgeModel!,
+    maxTokens: judgeMaxTokens,
+    concurrency: judgeConcurrency,
+    ...{ force, bootstrap, seed },
+  }
+  const found = await judge(matches, endpoint, judging, control)
+  return found ? { endpoint: endpoint.name, model: judgeModel!, ...found } : 'interrupted'
+}
