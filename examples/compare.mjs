@@ -26,7 +26,7 @@ for (const { name, likelihood, shuffled } of comparison.models) {
 for (const { model, baseline, difference } of comparison.likelihood) {
   console.log(`${model} against ${baseline}: ${range(difference)}, p ${difference.p.toFixed(3)}`)
 }
-for (const { system, baseline, metrics, wins, ties, losses } of comparison.writing.differences) {
+for (const { system, baseline, metrics, wins, ties, losses } of comparison.writing?.differences ?? []) {
   const { rougeL } = metrics
   console.log(`${system} against ${baseline}: ROUGE-L ${range(rougeL)}; ${wins} wins, ${ties} ties, ${losses} losses`)
 }

@@ -2,12 +2,9 @@
 // schema judges them, so that flags, config files and the API refuse the same things in the same words.
 import { type Command, Option } from 'commander'
 import type { z } from 'zod'
-import type { Fields } from '../fields.js'
+import { type Fields, flagOf } from '../fields.js'
 
-/** "learningRate" -> "--learning-rate". */
-export function flagOf(name: string): string {
-  return `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`
-}
+export { flagOf }
 
 /** Adds a flag for each row of the table, in its groups, and hidden ones for the old names. */
 export function addFlags(command: Command, fields: Fields): void {

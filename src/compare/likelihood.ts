@@ -1,6 +1,6 @@
 // Log-likelihoods of several models on the same pairs: token-weighted means, and paired differences over rows.
 import { type Columns, type FromSums, intervalOf, resampled, sumColumns } from '../metrics/bootstrap.js'
-import { outcomesOf, pairedDifference } from '../metrics/paired.js'
+import { againstEach, outcomesOf, pairedDifference } from '../metrics/paired.js'
 import type { ComparedModel, Likelihood, LikelihoodDifference } from './types.js'
 
 /** A row as score tells it. */
@@ -13,7 +13,7 @@ export interface RowLikelihood {
 export interface ModelScores {
   name: string
   pairs: readonly RowLikelihood[]
-  /** Of the same responses in the same order, with the instructions of other rows. */
+  /** Of the same responses in the same order, with the instructions of other rows; none where there is no other row. */
   shuffled: readonly RowLikelihood[]
 }
 
@@ -32,12 +32,13 @@ interface Statistics {
 /** Compares on the rows that all models could score; rows are drawn whole, so that long ones weigh more. */
 export function compareLikelihoods(
   models: readonly ModelScores[],
-  baseline: string,
+  baselines: readonly string[],
   statistics: Statistics,
 ): LikelihoodComparison {
   const rows = models[0]!.pairs.length
+  const found = models.flatMap(({ pairs, shuffled }) => (shuffled.length === 0 ? [pairs] : [pairs, shuffled]))
   const scored = Array.from({ length: rows }, (_, row) => row).filter((row) =>
-    models.every(({ pairs, shuffled }) => pairs[row]!.logLikelihood !== null && shuffled[row]!.logLikelihood !== null),
+    found.every((likelihoods) => likelihoods[row]!.logLikelihood !== null),
   )
   const measured = models.map(({ name, pairs, shuffled }) => ({
     name,
@@ -45,28 +46,23 @@ export function compareLikelihoods(
       scored.map((row) => pairs[row]!),
       statistics,
     ),
-    shuffled: measure(
-      scored.map((row) => shuffled[row]!),
-      statistics,
-    ),
+    shuffled: measure(shuffled.length === 0 ? [] : scored.map((row) => shuffled[row]!), statistics),
   }))
-  const base = measured.find(({ name }) => name === baseline)!
+  const bases = baselines.map((name) => measured.find((one) => one.name === name)!)
   return {
     scored: scored.length,
     models: measured.map(({ name, pairs, shuffled }) => ({
       name,
       likelihood: pairs.likelihood,
       shuffled: shuffled.likelihood,
-      gain: scored.length === 0 ? null : differenceOf(pairs, shuffled),
+      gain: shuffled.likelihood.logProb === null ? null : differenceOf(pairs, shuffled),
     })),
-    differences: measured
-      .filter((one) => one !== base)
-      .map(({ name, pairs }) => ({
-        model: name,
-        baseline,
-        difference: differenceOf(pairs, base.pairs),
-        ...outcomesOf(pairs.byRow, base.pairs.byRow),
-      })),
+    differences: againstEach(measured, bases).map(([{ name, pairs }, base]) => ({
+      model: name,
+      baseline: base.name,
+      difference: differenceOf(pairs, base.pairs),
+      ...outcomesOf(pairs.byRow, base.pairs.byRow),
+    })),
   }
 }
 

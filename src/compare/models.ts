@@ -1,14 +1,22 @@
 // Which models are compared: those that are named, and the base models that they stand on as controls.
 import { BtError } from '../errors.js'
-import { adapterOrModel, type LocateControl, type Located, locateModel, type Named } from '../generate/load.js'
+import {
+  adapterOrModel,
+  type LocateControl,
+  type Located,
+  locateModel,
+  type Named,
+  type RefuseTask,
+  type Told,
+  withTask,
+} from '../generate/load.js'
 import { plainName } from '../paths.js'
-import { makeTemplate } from '../text/template.js'
 import type { CompareOptions } from './options.js'
 
 export interface Contestant {
   name: string
   /** For score and generate. */
-  named: Named
+  named: Named & Told
   control: boolean
   located: Located
 }
@@ -23,13 +31,13 @@ export async function findContestants(options: CompareOptions, control: LocateCo
   for (const text of options.models) {
     const { name, reference } = nameOf(text)
     const { adapter, model } = await adapterOrModel({ model: reference })
-    const named = adapter === undefined ? { model } : { adapter, model: options.base }
+    const named = { ...(adapter === undefined ? { model } : { adapter, model: options.base }), system: options.system }
     found.push({ name, named, control: false, located: await locateForward(named, control) })
   }
   for (const { located } of [...found]) {
     const { source } = located
     if (found.some((one) => !one.located.adapter && one.located.source.hash === source.hash)) continue
-    const named = { model: source.reference }
+    const named = { model: source.reference, system: options.system }
     const name = freeName(
       found.map(({ name }) => name),
       source.name,
@@ -51,18 +59,17 @@ function freeName(taken: string[], model: string): string {
   return ['base', `base-${plainName(model)}`].find((name) => !taken.includes(name)) ?? `base-${taken.length}`
 }
 
-async function locateForward(named: Named, control: LocateControl): Promise<Located> {
-  const located = await locateModel(named, control)
-  const { adapter, template, tokenizer, source } = located
-  if (template.task === 'forward') return located
-  if (!adapter) return { ...located, template: await makeTemplate('forward', tokenizer, source.tokenizer) }
-  throw new BtError('BT_USAGE', `--models: ${adapter.folder} was trained for the backward task`, {
+async function locateForward(named: Named & Told, control: LocateControl): Promise<Located> {
+  return withTask(await locateModel(named, control), 'forward', named, refuseBackward)
+}
+
+const refuseBackward: RefuseTask = (folder) =>
+  new BtError('BT_USAGE', `--models: ${folder} was trained for the backward task`, {
     remedy:
       'Compare adapters that were trained with --task forward. `bt-native evaluate` compares what backward ones wrote.',
   })
-}
 
-function checkNames(found: readonly Contestant[], baseline: string | undefined): void {
+function checkNames(found: readonly Contestant[], baselines: readonly string[] = []): void {
   const names = found.map(({ name }) => name)
   const odd = names.find((name) => !/^[\p{L}\p{N}][\p{L}\p{N}._-]*$/u.test(name))
   if (odd !== undefined) {
@@ -77,6 +84,7 @@ function checkNames(found: readonly Contestant[], baseline: string | undefined):
       remedy: 'Name them: --models one=... two=...',
     })
   }
-  if (baseline === undefined || names.includes(baseline)) return
-  throw new BtError('BT_USAGE', `--baseline ${baseline}: there is no such model (models: ${names.join(', ')})`)
+  const unknown = baselines.find((name) => !names.includes(name))
+  if (unknown === undefined) return
+  throw new BtError('BT_USAGE', `--baseline ${unknown}: there is no such model (models: ${names.join(', ')})`)
 }

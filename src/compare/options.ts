@@ -26,8 +26,19 @@ export const compareFields = {
     z.string().min(1).optional().describe('base model of the adapters, where it is not the one that they name'),
   ),
   baseline: field(
-    { group: models, value: '<name>' },
-    z.string().min(1).optional().describe('the model that the others are held against; the first if not given'),
+    { group: models, value: '<names...>' },
+    z
+      .array(z.string().min(1))
+      .min(1)
+      .optional()
+      .describe('the model that the others are held against, or several; the first if not given'),
+  ),
+  system: field(
+    { group: models, value: '<text>', shapesResult: true },
+    z
+      .string()
+      .optional()
+      .describe("system text for every model; if not given, each has those of its training rows; '' for none"),
   ),
   data: field(
     { group: rows, value: '<file>' },
@@ -47,6 +58,14 @@ export const compareFields = {
       .describe('what is written, scored and judged, and the report; DATA.compared if not given'),
   ),
   force: generateFields.force,
+  writeRows: field(
+    { group: writing, value: '<n>', shapesResult: true },
+    z
+      .int()
+      .min(0)
+      .optional()
+      .describe('pairs that each model writes a response for, the first so many; 0: it only scores; all if not given'),
+  ),
   maxNewTokens: field(
     { group: writing, value: '<n>', shapesResult: true },
     count.default(256).describe('longest response that is written'),
@@ -106,6 +125,29 @@ export const compareFields = {
 }
 
 export const compareSchema = objectOf(compareFields)
+
+/** Fewest tokens that are left for an instruction. */
+const leastPrompt = 16
+
+/** What is wrong with options that are each right, and the option that it is said of; in the words of whoever names them. */
+export function conflictOf(
+  options: Pick<CompareOptions, 'judge' | 'judgeModel' | 'writeRows' | 'maxTokens' | 'maxNewTokens'>,
+  name: (option: keyof CompareOptions) => string,
+): { option: keyof CompareOptions; words: string } | undefined {
+  const { judge, judgeModel, writeRows, maxTokens, maxNewTokens } = options
+  if (judge !== undefined && judgeModel === undefined) {
+    return { option: 'judge', words: `${name('judge')} without ${name('judgeModel')}` }
+  }
+  if (judgeModel !== undefined && judge === undefined) {
+    return { option: 'judgeModel', words: `${name('judgeModel')} without ${name('judge')}` }
+  }
+  if (judge !== undefined && writeRows === 0) {
+    return { option: 'judge', words: `${name('judge')} has nothing to judge with ${name('writeRows')} 0` }
+  }
+  if (writeRows === 0 || maxTokens - maxNewTokens >= leastPrompt) return undefined
+  const room = `${name('maxTokens')} ${maxTokens} has no room for an instruction and ${name('maxNewTokens')} ${maxNewTokens}`
+  return { option: 'maxTokens', words: room }
+}
 
 /** As a caller writes them: models and data are needed. */
 export type CompareInput = z.input<typeof compareSchema>

@@ -28,7 +28,7 @@ export const pairFiles = (output: string) => ({
   shuffled: join(output, 'shuffled.jsonl'),
 })
 
-/** @throws {BtError} what readRows throws; BT_USAGE for fewer than two rows, which cannot be shuffled */
+/** @throws {BtError} what readRows throws; BT_USAGE for no row */
 export async function readHeldOut({ data, columns, limit }: CompareOptions): Promise<HeldOut> {
   const drops = new Drops()
   const pairs: HeldOutPair[] = []
@@ -42,11 +42,7 @@ export async function readHeldOut({ data, columns, limit }: CompareOptions): Pro
     pairs.push({ id, instruction, response, ...(source === undefined ? {} : { source }) })
     if (pairs.length === limit) break
   }
-  if (pairs.length < 2) {
-    throw new BtError('BT_USAGE', `${data}: ${pairs.length === 1 ? 'one pair' : 'no pair'} to compare on`, {
-      remedy: 'Give two or more: each is held against the response of another.',
-    })
-  }
+  if (pairs.length === 0) throw new BtError('BT_USAGE', `${data}: no pair to compare on`)
   return { pairs, dropped: drops.counts(), hash: sha256(linesOf(pairs)) }
 }
 
@@ -57,7 +53,7 @@ export async function readHeldOut({ data, columns, limit }: CompareOptions): Pro
 export async function writePairs(output: string, { pairs }: HeldOut, { seed, force }: CompareOptions): Promise<void> {
   const files = pairFiles(output)
   const taken = derangement(pairs.length, seed, 0)
-  const shuffled = pairs.map((pair, at) => ({ ...pair, response: pairs[taken[at]!]!.response }))
+  const shuffled = Array.from(taken, (other, at) => ({ ...pairs[at]!, response: pairs[other]!.response }))
   for (const [path, rows] of [
     [files.pairs, pairs],
     [files.shuffled, shuffled],

@@ -6,13 +6,16 @@ import { Drops } from '../data/drops.js'
 import { type Lock, lockPath } from '../data/lock.js'
 import { readRecords } from '../data/records.js'
 import { BtError, hasCode } from '../errors.js'
-import { resolveOptions } from '../fields.js'
+import { flagOf, resolveOptions } from '../fields.js'
 import { sha256, writeFileAtomic } from '../files.js'
 import { type GenerateStart, generate } from '../generate/run.js'
 import { score } from '../generate/score.js'
 import { derangement } from '../metrics/controls.js'
+import type { System } from '../metrics/match.js'
+import { againstEach } from '../metrics/paired.js'
 import { readEvaluation } from '../metrics/predictions.js'
 import { evaluateSystems } from '../metrics/systems.js'
+import type { SystemsEvaluation } from '../metrics/types.js'
 import { plainName } from '../paths.js'
 import type { OnProgress } from '../progress.js'
 import { packageVersion } from '../version.js'
@@ -20,7 +23,7 @@ import { ChatEndpoint } from './endpoint.js'
 import { judge, type Match } from './judge.js'
 import { compareLikelihoods, type ModelScores, type RowLikelihood } from './likelihood.js'
 import { type Contestant, findContestants } from './models.js'
-import { type CompareInput, type CompareOptions, compareSchema } from './options.js'
+import { type CompareInput, type CompareOptions, compareSchema, conflictOf } from './options.js'
 import { type HeldOut, pairFiles, readHeldOut, writePairs } from './pairs.js'
 import { markdownComparison } from './tables.js'
 import type { CompareSummary, Comparison } from './types.js'
@@ -30,7 +33,7 @@ export interface CompareStart {
   output: string
   rows: number
   models: { name: string; model: string; adapter?: string; control: boolean }[]
-  baseline: string
+  baselines: string[]
   judge?: { endpoint: string; model: string }
 }
 
@@ -60,13 +63,13 @@ const constantResponse =
  */
 export async function compare(input: CompareInput, control: CompareControl = {}): Promise<CompareSummary> {
   const options = withOutput(resolveOptions(compareSchema, input))
-  refuseNoRoom(options)
+  refuseConflict(options)
   const started = performance.now()
   const endpoint = endpointOf(options, control.env ?? process.env)
   const contestants = await findContestants(options, control)
   const heldOut = await readHeldOut(options)
-  const baseline = options.baseline ?? contestants[0]!.name
-  const work: Work = { options, control, endpoint, contestants, heldOut, baseline }
+  const baselines = [...new Set(options.baseline ?? [contestants[0]!.name])]
+  const work: Work = { options, control, endpoint, contestants, heldOut, baselines }
   const fingerprint = fingerprintOf(work)
   const { output } = options
   const before = options.force ? undefined : await readComparison(output)
@@ -103,50 +106,35 @@ interface Work {
   endpoint: ChatEndpoint | undefined
   contestants: Contestant[]
   heldOut: HeldOut
-  baseline: string
+  baselines: string[]
 }
 
 function withOutput(options: CompareOptions): Options {
   return { ...options, output: options.output ?? `${plainName(options.data)}.compared` }
 }
 
-/** Fewest tokens that are left for an instruction. */
-const leastPrompt = 16
-
 /** @throws {BtError} BT_USAGE */
-function refuseNoRoom({ maxTokens, maxNewTokens }: Options): void {
-  if (maxTokens - maxNewTokens >= leastPrompt) return
-  throw new BtError(
-    'BT_USAGE',
-    `--max-tokens ${maxTokens} has no room for an instruction and --max-new-tokens ${maxNewTokens}`,
-  )
+function refuseConflict(options: Options): void {
+  const conflict = conflictOf(options, flagOf)
+  if (conflict !== undefined) throw new BtError('BT_USAGE', conflict.words)
 }
 
-/** @throws {BtError} BT_USAGE for a judge without a model, or a model without a judge */
 function endpointOf(options: CompareOptions, env: NodeJS.ProcessEnv): ChatEndpoint | undefined {
   const { judge: url, judgeModel: model, judgeMaxTokens, judgeRetries, judgeTimeout } = options
-  if (url === undefined && model === undefined) return undefined
-  if (url === undefined || model === undefined) {
-    throw new BtError(
-      'BT_USAGE',
-      url === undefined ? '--judge-model without --judge' : '--judge without --judge-model',
-      {
-        remedy: 'Give both: --judge http://host/v1 --judge-model NAME.',
-      },
-    )
-  }
+  if (url === undefined || model === undefined) return undefined
   const key = env.BT_JUDGE_KEY
   return new ChatEndpoint({ url, model, key, maxTokens: judgeMaxTokens, retries: judgeRetries, timeout: judgeTimeout })
 }
 
-function fingerprintOf({ options, contestants, heldOut, baseline, endpoint }: Work): string {
-  const { maxNewTokens, maxTokens, bootstrap, seed, precision, judgeModel, judgeMaxTokens } = options
-  const models = contestants.map(({ name, located: { source, adapter, template } }) => {
-    return [name, source.hash, adapter?.hash ?? null, template.hash]
+function fingerprintOf({ options, contestants, heldOut, baselines, endpoint }: Work): string {
+  const { writeRows, maxNewTokens, maxTokens, bootstrap, seed, precision, judgeModel, judgeMaxTokens } = options
+  const models = contestants.map(({ name, located: { source, adapter, template, system } }) => {
+    return [name, source.hash, adapter?.hash ?? null, template.hash, system ?? null]
   })
   const judged = endpoint ? [endpoint.name, judgeModel, judgeMaxTokens] : null
-  const shaping = { maxNewTokens, maxTokens, bootstrap, seed, precision }
-  return sha256(JSON.stringify({ version: packageVersion(), pairs: heldOut.hash, models, baseline, shaping, judged }))
+  const shaping = { writeRows, maxNewTokens, maxTokens, bootstrap, seed, precision }
+  const made = { version: packageVersion(), pairs: heldOut.hash, models, baselines, shaping, judged }
+  return sha256(JSON.stringify(made))
 }
 
 const comparisonFile = (output: string) => join(output, 'compare.json')
@@ -164,7 +152,7 @@ async function readComparison(output: string): Promise<Comparison | undefined> {
   }
 }
 
-function startOf({ options, contestants, heldOut, baseline, endpoint }: Work): CompareStart {
+function startOf({ options, contestants, heldOut, baselines, endpoint }: Work): CompareStart {
   return {
     output: options.output,
     rows: heldOut.pairs.length,
@@ -174,37 +162,22 @@ function startOf({ options, contestants, heldOut, baseline, endpoint }: Work): C
       ...(adapter ? { adapter: adapter.folder } : {}),
       control,
     })),
-    baseline,
+    baselines,
     ...(endpoint ? { judge: { endpoint: endpoint.name, model: options.judgeModel! } } : {}),
   }
 }
 
 /** @returns undefined where the signal ended it */
 async function run(work: Work, fingerprint: string): Promise<Comparison | undefined> {
-  const { options, contestants, heldOut, baseline, control } = work
+  const { options, contestants, heldOut, baselines } = work
   for (const contestant of contestants) if (!(await scoreAndWrite(contestant, work))) return undefined
   const scores = await Promise.all(contestants.map(({ name }) => scoresOf(name, options)))
   const { bootstrap, seed, maxNewTokens, maxTokens } = options
-  const likelihood = compareLikelihoods(scores, baseline, { bootstrap, seed })
-  const systems = []
-  for (const { name } of contestants) {
-    const { rows } = await readEvaluation({ predictions: [filesOf(name, options).written], task: 'forward' })
-    systems.push({ name, rows })
-  }
-  const writing = await evaluateSystems(
-    systems,
-    { bootstrap, seed, baseline, constant: constantResponse },
-    {
-      ...(control.signal ? { signal: control.signal } : {}),
-      ...(control.onProgress ? { onProgress: control.onProgress } : {}),
-    },
-  ).catch((error: unknown) => {
-    if (control.signal?.aborted && error === control.signal.reason) return undefined
-    throw error
-  })
-  if (!writing) return undefined
-  const texts = new Map(systems.map(({ name, rows }) => [name, rows.map(({ prediction }) => prediction)]))
-  const judgement = await judgementOf(texts, work)
+  const likelihood = compareLikelihoods(scores, baselines, { bootstrap, seed })
+  const systems = await writtenBy(work)
+  const writing = systems && (await evaluateWriting(systems, work))
+  if (writing === 'interrupted') return undefined
+  const judgement = systems && (await judgementOf(systems, work))
   if (judgement === 'interrupted') return undefined
   return {
     format: 1,
@@ -213,15 +186,43 @@ async function run(work: Work, fingerprint: string): Promise<Comparison | undefi
     data: options.data,
     rows: heldOut.pairs.length,
     dropped: heldOut.dropped,
-    baseline,
+    baselines,
     models: startOf(work).models.map((model, at) => {
       return { ...model, ...likelihood.models[at]! }
     }),
     scored: likelihood.scored,
     likelihood: likelihood.differences,
-    writing,
+    ...(writing ? { writing } : {}),
     ...(judgement ? { judgement } : {}),
     options: { maxNewTokens, maxTokens, bootstrap, seed },
+  }
+}
+
+/** What each model wrote for the first pairs; undefined where none was to write. */
+async function writtenBy({ options, contestants }: Work): Promise<System[] | undefined> {
+  if (options.writeRows === 0) return undefined
+  const systems = []
+  for (const { name } of contestants) {
+    const { rows } = await readEvaluation({ predictions: [filesOf(name, options).written], task: 'forward' })
+    // An earlier call may have asked for more.
+    systems.push({ name, rows: rows.slice(0, options.writeRows) })
+  }
+  return systems
+}
+
+async function evaluateWriting(
+  systems: System[],
+  { options: { bootstrap, seed }, baselines, control: { signal, onProgress } }: Work,
+): Promise<SystemsEvaluation | 'interrupted'> {
+  const settings = { bootstrap, seed, baseline: baselines, constant: constantResponse }
+  try {
+    return await evaluateSystems(systems, settings, {
+      ...(signal ? { signal } : {}),
+      ...(onProgress ? { onProgress } : {}),
+    })
+  } catch (error) {
+    if (signal?.aborted && error === signal.reason) return 'interrupted'
+    throw error
   }
 }
 
@@ -233,29 +234,50 @@ function filesOf(name: string, { output }: Options) {
   }
 }
 
+/** One pair alone has no other response. */
+function pairings(rows: number): ('pairs' | 'shuffled')[] {
+  return rows < 2 ? ['pairs'] : ['pairs', 'shuffled']
+}
+
 /** @returns false where the signal ended it */
 async function scoreAndWrite({ name, named }: Contestant, { options, control, heldOut }: Work): Promise<boolean> {
-  const { output, force, maxTokens, maxNewTokens, batchSize, precision, device, threads } = options
+  const { output, force, maxTokens, maxNewTokens, writeRows, batchSize, precision, device, threads } = options
   const inputs = pairFiles(output)
   const files = filesOf(name, options)
   const common = { ...named, force, precision, device, threads }
-  const controlOf = (label: string) => ({
+  const all = heldOut.pairs.length
+  const controlOf = (label: string, total = all) => ({
     ...control,
     onStart: (start: Pick<GenerateStart, 'device' | 'precision' | 'threads' | 'detail'>) =>
       control.onModel?.(name, start),
     onProgress: ({ done }: { done: number }) =>
-      control.onProgress?.({ label: `${name}: ${label}`, done, total: heldOut.pairs.length, unit: 'rows' }),
+      control.onProgress?.({ label: `${name}: ${label}`, done, total, unit: 'rows' }),
   })
-  for (const which of ['pairs', 'shuffled'] as const) {
+  for (const which of pairings(all)) {
     const task = { input: inputs[which], output: files[which], template: 'forward' as const, maxTokens }
     const scored = await summaryOf(score({ ...common, ...task }, controlOf(`scoring ${which}`)))
     if (scored.interrupted) return false
   }
+  if (writeRows === 0) return true
   const room = { maxNewTokens, maxTokens: maxTokens - maxNewTokens }
   const writing = { greedy: true, guard: ['none' as const], batchSize, ...room }
   const task = { input: inputs.pairs, column: 'instruction', output: files.written, task: 'forward' as const }
-  const written = await summaryOf(generate({ ...common, ...writing, ...task }, controlOf('writing')))
+  // Rows that an earlier call asked for stay.
+  const limit = writeRows === undefined || force ? writeRows : Math.max(writeRows, await linesIn(files.written))
+  const written = await summaryOf(
+    generate({ ...common, ...writing, ...task, limit }, controlOf('writing', Math.min(all, writeRows ?? all))),
+  )
   return !written.interrupted
+}
+
+/** Complete lines; 0 where there is no file. */
+async function linesIn(path: string): Promise<number> {
+  try {
+    return (await readFile(path)).reduce((count, byte) => count + (byte === 10 ? 1 : 0), 0)
+  } catch (error) {
+    if (hasCode(error, 'ENOENT')) return 0
+    throw error
+  }
 }
 
 /** Runs to the end; rows are in the output. */
@@ -268,12 +290,13 @@ async function summaryOf<T>(rows: AsyncGenerator<unknown, T>): Promise<T> {
 /** Shuffled scores in the order of the responses that they are of. */
 async function scoresOf(name: string, options: Options): Promise<ModelScores> {
   const files = filesOf(name, options)
-  const shuffled = await readScores(files.shuffled)
+  const pairs = await readScores(files.pairs)
+  const shuffled = pairings(pairs.length).includes('shuffled') ? await readScores(files.shuffled) : []
   const byResponse: RowLikelihood[] = new Array(shuffled.length)
   for (const [row, response] of derangement(shuffled.length, options.seed, 0).entries()) {
     byResponse[response] = shuffled[row]!
   }
-  return { name, pairs: await readScores(files.pairs), shuffled: byResponse }
+  return { name, pairs, shuffled: byResponse }
 }
 
 async function readScores(path: string): Promise<RowLikelihood[]> {
@@ -286,30 +309,32 @@ async function readScores(path: string): Promise<RowLikelihood[]> {
 }
 
 async function judgementOf(
-  texts: Map<string, string[]>,
-  { options, control, endpoint, contestants, heldOut, baseline }: Work,
+  systems: readonly System[],
+  { options, control, endpoint, contestants, heldOut, baselines }: Work,
 ): Promise<Comparison['judgement'] | 'interrupted'> {
   if (!endpoint) return undefined
   const { output, judgeModel, judgeMaxTokens, judgeConcurrency, force, bootstrap, seed } = options
-  const base = texts.get(baseline)!
-  const matchOf = (model: string, answers: string[], isControl: boolean): Match => ({
-    model,
-    baseline,
-    control: isControl,
-    rows: heldOut.pairs.map(({ id, instruction }, row) => ({
-      ...{ id, instruction, answer: answers[row]!, against: base[row]! },
-    })),
+  const answers = systems.map(({ name, rows }, at) => ({
+    model: name,
+    control: contestants[at]!.control,
+    texts: rows.map(({ prediction }) => prediction),
+  }))
+  type Answers = (typeof answers)[number]
+  const matchOf = ({ model, control, texts }: Answers, base: Answers): Match => ({
+    ...{ model, baseline: base.model, control },
+    rows: texts.map((answer, row) => {
+      const { id, instruction } = heldOut.pairs[row]!
+      return { id, instruction, answer, against: base.texts[row]! }
+    }),
   })
-  const taken = derangement(base.length, seed, 0)
+  const bases = baselines.map((name) => answers.find(({ model }) => model === name)!)
+  const [base] = bases as [Answers]
+  const others = Array.from(derangement(base.texts.length, seed, 0), (row) => base.texts[row]!)
   const matches = [
-    ...contestants
-      .filter(({ name }) => name !== baseline)
-      .map(({ name, control }) => matchOf(name, texts.get(name)!, control)),
-    matchOf(
-      `${baseline} of other rows`,
-      Array.from(taken, (row) => base[row]!),
-      true,
-    ),
+    ...againstEach(answers, bases).map(([one, other]) => matchOf(one, other)),
+    ...(others.length === 0
+      ? []
+      : [matchOf({ model: `${base.model} of other rows`, control: true, texts: others }, base)]),
   ]
   const judging = {
     log: join(output, 'judge.jsonl'),

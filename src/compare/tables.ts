@@ -10,12 +10,11 @@ const right = (title: string): TableColumn => ({ title, align: 'right' })
 /** All tables for the terminal, then the notes. */
 export function renderComparison(comparison: Comparison, options: TableOptions = {}): string {
   const drawn = tablesOf(comparison).map(({ columns, cells }) => renderTable(columns, cells, options))
+  const written = comparison.writing ? renderSystems(comparison.writing, options) : ''
   const notes = notesOn(comparison)
     .map((note) => `- ${note}`)
     .join('\n')
-  return [summaryLine(comparison), ...drawn, renderSystems(comparison.writing, options), notes]
-    .filter((part) => part !== '')
-    .join('\n\n')
+  return [summaryLine(comparison), ...drawn, written, notes].filter((part) => part !== '').join('\n\n')
 }
 
 /** The same as a Markdown document. */
@@ -41,24 +40,28 @@ export function markdownComparison(comparison: Comparison): string {
     ...section('The judge', preferences),
     [
       `- Log-likelihood: mean log p of a token of the response and its end token, nats, over all tokens; rows are drawn whole, ${countText(options.bootstrap)} resamples, the same for all models, seed ${options.seed}. Shuffled: the same responses with the instructions of other rows; gain: what the right instruction adds, paired by response.`,
-      `- Written greedily, at most ${options.maxNewTokens} tokens.`,
+      ...(writing ? [`- Written greedily, at most ${options.maxNewTokens} tokens.`] : []),
       ...(judgement
         ? [
             `- Judge: ${judgement.model} at ${judgement.endpoint}, ${judgement.byProbability ? "by the letters' probabilities" : 'by the letter that it wrote'}. Both orders are asked: a win is one in both, all else a tie. Rate: wins and half the ties; p against one half.`,
           ]
         : []),
     ].join('\n'),
-    markdownSystems(writing, files)
-      .replace(/^# .*$/m, '# What the models write')
-      .trimEnd(),
+    ...(writing
+      ? [
+          markdownSystems(writing, files)
+            .replace(/^# .*$/m, '# What the models write')
+            .trimEnd(),
+        ]
+      : []),
   ]
     .filter((part) => part !== '')
     .join('\n\n')}\n`
 }
 
-function summaryLine({ models, rows, scored, baseline, data }: Comparison): string {
+function summaryLine({ models, rows, scored, baselines, data }: Comparison): string {
   const left = scored === rows ? '' : ` (${countText(scored)} that every model could score)`
-  return `${countOf(models.length, 'model')} on ${countOf(rows, 'held-out pair')}${left} of ${data}. Baseline: ${baseline}.`
+  return `${countOf(models.length, 'model')} on ${countOf(rows, 'held-out pair')}${left} of ${data}. ${baselines.length === 1 ? 'Baseline' : 'Baselines'}: ${baselines.join(', ')}.`
 }
 
 function tablesOf(comparison: Comparison): Table[] {

@@ -25,7 +25,7 @@ export interface ComparedModel {
   gain: Difference | null
 }
 
-/** A model against the baseline: log p a token, nats; wins, ties and losses are rows. */
+/** A model against a baseline: log p a token, nats; wins, ties and losses are rows. */
 export interface LikelihoodDifference extends Outcomes {
   model: string
   baseline: string
@@ -66,13 +66,14 @@ export interface Comparison {
   data: string
   rows: number
   dropped: DropCount[]
-  baseline: string
+  /** The models that the others are held against. */
+  baselines: string[]
   models: ComparedModel[]
   /** Rows that every model could score, in both pairings: likelihoods are over these. */
   scored: number
   likelihood: LikelihoodDifference[]
-  /** ROUGE-L and the other metrics of what the models wrote. */
-  writing: SystemsEvaluation
+  /** ROUGE-L and the other metrics of what the models wrote, if they wrote. */
+  writing?: SystemsEvaluation
   judgement?: Judgement
   options: { maxNewTokens: number; maxTokens: number; bootstrap: number; seed: number }
 }

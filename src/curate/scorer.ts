@@ -10,13 +10,13 @@ import {
   loadModel,
   locateModel,
   loraOptions,
-  withSystem,
+  type RefuseTask,
+  withTask,
 } from '../generate/load.js'
 import type { Machine } from '../generate/machine.js'
 import { rowLogProbs } from '../generate/packed-score.js'
 import { chrfOf } from '../metrics/score.js'
 import { openAhead } from '../native/ahead.js'
-import { makeTemplate } from '../text/template.js'
 import type { PromptTemplate } from '../text/types.js'
 import { copyShare } from './copy.js'
 import { backwardRows, beginningOf, type ForwardRows, forwardRows, orNull } from './encode.js'
@@ -59,31 +59,23 @@ export async function openScorer(input: ScorerInput, control: LocateControl = {}
 
 /** Finds models, adapters and templates. */
 export async function locateScorer(options: ScorerOptions, control: LocateControl): Promise<LocatedScorer> {
-  const forward = await withTask(await locateModel(options, control), 'forward', '--adapter', options.system)
+  const forward = await withTask(await locateModel(options, control), 'forward', options, wrongAdapter('--adapter'))
   refuseTooLong(forward, options)
   const { backward: adapter, backwardModel: model } = options
   if (adapter === undefined && model === undefined) return { forward }
-  return { forward, backward: await withTask(await locateModel({ adapter, model }, control), 'backward', '--backward') }
+  const other = await locateModel({ adapter, model }, control)
+  return { forward, backward: await withTask(other, 'backward', {}, wrongAdapter('--backward')) }
 }
 
-/** A base model takes the task's own template; an adapter has to be trained for it. */
-async function withTask(
-  located: Located,
-  task: PromptTemplate['task'],
-  flag: string,
-  system?: string,
-): Promise<Located> {
-  const { adapter, template, tokenizer, source } = located
-  if (template.task === task) return located
-  if (!adapter) {
-    return withSystem({ ...located, template: await makeTemplate(task, tokenizer, source.tokenizer) }, { system })
-  }
-  throw new BtError('BT_USAGE', `${flag} ${adapter.folder} was trained for the ${template.task} task`, {
-    remedy:
-      task === 'forward'
-        ? 'Name the adapter that answers instructions, or a base model alone with --model. The other goes to --backward.'
-        : 'Name the adapter that writes instructions.',
-  })
+/** Where a flag names the adapter. */
+function wrongAdapter(flag: string): RefuseTask {
+  return (folder, task, trained) =>
+    new BtError('BT_USAGE', `${flag} ${folder} was trained for the ${trained} task`, {
+      remedy:
+        task === 'forward'
+          ? 'Name the adapter that answers instructions, or a base model alone with --model. The other goes to --backward.'
+          : 'Name the adapter that writes instructions.',
+    })
 }
 
 function refuseTooLong({ source: { name, config } }: Located, options: ScorerOptions): void {

@@ -61,26 +61,35 @@ const recordSchema = z.looseObject({
 export async function locate(options: GenerateOptions, control: LocateControl): Promise<Located> {
   const located = await locateModel(options, control)
   refuseTooLong(located.source, options)
-  return withTask(located, options.task, { flag: '--task', ...options })
+  return withTask(located, options.task, options, wrongTask('--task'))
 }
+
+/** The error for a task that the adapter of this folder was not trained for. */
+export type RefuseTask = (folder: string, task: Task, trained: Task) => BtError
 
 /**
  * The same model for a task: an adapter has its own, a model alone the default template of either.
  * @param task undefined for the one that it has
- * @param told its system text, and the flag that named the task, for the message
- * @throws {BtError} BT_USAGE for a task that the adapter was not trained for
+ * @throws {BtError} what `refuse` makes, for a task that the adapter was not trained for
  */
 export async function withTask(
   located: Located,
   task: Task | undefined,
-  { flag, ...told }: Told & { flag: string },
+  told: Told,
+  refuse: RefuseTask,
 ): Promise<Located> {
   const { template, adapter, tokenizer, source } = located
   if (task === undefined || task === template.task) return located
   if (!adapter) return withSystem({ ...located, template: await makeTemplate(task, tokenizer, source.tokenizer) }, told)
-  throw new BtError('BT_USAGE', `${flag} ${task}: ${adapter.folder} was trained for the ${template.task} task`, {
-    remedy: `Leave ${flag} out, or name another adapter or the base model alone.`,
-  })
+  throw refuse(adapter.folder, task, template.task)
+}
+
+/** Where a flag names the task. */
+export function wrongTask(flag: string): RefuseTask {
+  return (folder, task, trained) =>
+    new BtError('BT_USAGE', `${flag} ${task}: ${folder} was trained for the ${trained} task`, {
+      remedy: `Leave ${flag} out, or name another adapter or the base model alone.`,
+    })
 }
 
 /** The same for whoever computes nothing that grows. */
@@ -100,7 +109,7 @@ export async function locateModel(options: Named & Told, control: LocateControl)
 }
 
 /** Puts the system text into the template of a forward model: the one that is given, else all that its rows had. */
-export async function withSystem(located: Located, { system: given }: Told): Promise<Located> {
+async function withSystem(located: Located, { system: given }: Told): Promise<Located> {
   const { template, adapter } = located
   if (template.task === 'backward') return located
   const record = recordSchema.safeParse(adapter?.btNative)

@@ -11,7 +11,7 @@ import type { OnProgress } from '../progress.js'
 import type { PromptTemplate } from '../text/types.js'
 import { packageVersion } from '../version.js'
 import { type Group, groupStart, groupsOf } from './groups.js'
-import { type Loaded, type Located, loadModel, locateModel, withTask } from './load.js'
+import { type Loaded, type Located, loadModel, locateModel, withTask, wrongTask } from './load.js'
 import type { Machine, Precision } from './machine.js'
 import { afterStored, type Fingerprint, finishedRows, type OutputOptions, reserveOutput, rowKey } from './output.js'
 import { rowLogProbs } from './packed-score.js'
@@ -99,7 +99,7 @@ export async function* score(input: ScoreInput, control: ScoreControl = {}): Asy
   const given = resolveOptions(scoreSchema, input)
   openAhead({ device: given.device })
   const task = given.template === 'raw' ? undefined : given.template
-  const located = await withTask(await locateModel(given, control), task, { flag: '--template', ...given })
+  const located = await withTask(await locateModel(given, control), task, given, wrongTask('--template'))
   const template = given.template === 'raw' ? undefined : located.template
   const options = { ...given, template: template?.task ?? ('raw' as const) }
   if (options.input !== '-') await checkFile(options.input)

@@ -8,7 +8,8 @@ export const lineageFile = 'lineage.parquet'
 export const reportFile = 'report.html'
 /** What the backward model writes for held-out responses, scored. */
 export const instructionsFile = 'check/evaluation.json'
-export const comparisonFile = 'evaluation/comparison.json'
+export const evaluationFolder = 'evaluation'
+export const comparisonFile = `${evaluationFolder}/comparison.json`
 
 /** Name of the model of an iteration: 0 is trained on the seed alone. */
 export function modelName(iteration: number): string {
@@ -42,9 +43,4 @@ export function curatedFiles(iteration: number) {
     scored: `${folder}/curated.scored.jsonl`,
     calibration: `${folder}/curated.calibration.json`,
   }
-}
-
-/** Log-likelihoods of held-out pairs by a model: "base" is the one without an adapter. */
-export function heldOutScores(model: string): string {
-  return `evaluation/${model}.jsonl`
 }

@@ -17,27 +17,27 @@ describe('log-likelihoods', () => {
       ],
       shuffled: rows(() => -5, 2),
     }
-    const { models } = compareLikelihoods([one], 'one', statistics)
+    const { models } = compareLikelihoods([one], ['one'], statistics)
     expect(models[0]!.likelihood).toMatchObject({ logProb: { value: -2.8 }, perplexity: Math.exp(2.8), tokens: 10 })
     expect(models[0]!.shuffled.logProb!.value).toBeCloseTo(-5, 12)
   })
   test('gain what the right instruction adds, however much the responses differ', () => {
-    const { gain } = compareLikelihoods([{ ...base, shuffled: rows((row) => -2.25 - (row % 5)) }], 'base', statistics)
+    const { gain } = compareLikelihoods([{ ...base, shuffled: rows((row) => -2.25 - (row % 5)) }], ['base'], statistics)
       .models[0]!
     expect(gain!.value).toBeCloseTo(0.25, 9)
     for (const bound of gain!.interval!) expect(bound).toBeCloseTo(0.25, 9)
-    expect(compareLikelihoods([{ ...base, shuffled: base.pairs }], 'base', statistics).models[0]!.gain!.p).toBe(1)
+    expect(compareLikelihoods([{ ...base, shuffled: base.pairs }], ['base'], statistics).models[0]!.gain!.p).toBe(1)
   })
   test('that are better by the same in every token differ by just that, surely', () => {
     const better = { name: 'better', pairs: rows((row) => -1.5 - (row % 5)), shuffled: base.shuffled }
-    const [found] = compareLikelihoods([base, better], 'base', statistics).differences
+    const [found] = compareLikelihoods([base, better], ['base'], statistics).differences
     expect(found).toMatchObject({ model: 'better', baseline: 'base', wins: 60, ties: 0, losses: 0 })
     expect(found!.difference.value).toBeCloseTo(0.5, 9)
     for (const bound of found!.difference.interval!) expect(bound).toBeCloseTo(0.5, 9)
     expect(found!.difference.p).toBeCloseTo(1 / 501, 12)
   })
   test('that are the same differ by exactly nothing with p = 1', () => {
-    const [found] = compareLikelihoods([base, { ...base, name: 'twin' }], 'base', statistics).differences
+    const [found] = compareLikelihoods([base, { ...base, name: 'twin' }], ['base'], statistics).differences
     expect(found!.difference).toEqual({ value: 0, interval: [0, 0], p: 1 })
     expect(found).toMatchObject({ wins: 0, ties: 60, losses: 0 })
   })
@@ -49,7 +49,7 @@ describe('log-likelihoods', () => {
       { name: 'a', pairs: single(() => -3), shuffled: single(() => -4) },
       { name: 'b', pairs: single((row) => -3 + noise(row)), shuffled: single(() => -4) },
     ]
-    const [found] = compareLikelihoods(models, 'a', { bootstrap: 4000, seed: 0 }).differences
+    const [found] = compareLikelihoods(models, ['a'], { bootstrap: 4000, seed: 0 }).differences
     const half = (1.96 * Math.SQRT2) / Math.sqrt(400) // a sine of amplitude 2 has a deviation of the root of 2
     const [low, high] = found!.difference.interval!
     expect(Math.abs(high - low - 2 * half)).toBeLessThan(0.1 * half)
@@ -60,7 +60,7 @@ describe('log-likelihoods', () => {
       pairs: base.pairs.map((row, at) => (at < 10 ? { logLikelihood: null, tokens: 0 } : row)),
       shuffled: base.shuffled,
     }
-    const { scored, models, differences } = compareLikelihoods([base, gap], 'base', statistics)
+    const { scored, models, differences } = compareLikelihoods([base, gap], ['base'], statistics)
     expect(scored).toBe(50)
     expect(models[0]!.likelihood.tokens).toBe(models[1]!.likelihood.tokens)
     expect(differences[0]!.difference.value).toBe(0)
@@ -71,7 +71,7 @@ describe('log-likelihoods', () => {
       pairs: [{ logLikelihood: null, tokens: 0 }],
       shuffled: [{ logLikelihood: null, tokens: 0 }],
     }
-    expect(compareLikelihoods([none], 'none', statistics).models[0]!.likelihood).toEqual({
+    expect(compareLikelihoods([none], ['none'], statistics).models[0]!.likelihood).toEqual({
       logProb: null,
       perplexity: null,
       tokens: 0,

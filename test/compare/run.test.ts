@@ -1,5 +1,5 @@
 // The comparison of tiny models end to end: files, controls, judge, resuming.
-import { mkdtemp, readFile, rm, stat } from 'node:fs/promises'
+import { mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -7,6 +7,7 @@ import type { CompareInput } from '../../src/compare/options.js'
 import { type CompareControl, compare } from '../../src/compare/run.js'
 import { renderComparison } from '../../src/compare/tables.js'
 import { score } from '../../src/generate/score.js'
+import type { ScoreInput } from '../../src/generate/score-options.js'
 import { train } from '../../src/train/run.js'
 import { runCli } from '../cli/run-cli.js'
 import { tinyPairs, writeRows, writeTinyModel } from '../train/tiny-model.js'
@@ -52,8 +53,8 @@ describe('a comparison', () => {
     const output = newOutput()
     const { comparison, ...summary } = await run({ output })
     expect(summary).toMatchObject({ interrupted: false, alreadyDone: false })
-    const { models, likelihood, writing, rows, scored, baseline } = comparison!
-    expect([rows, scored, baseline]).toEqual([10, 10, 'm0'])
+    const { models, likelihood, writing, rows, scored, baselines } = comparison!
+    expect([rows, scored, baselines]).toEqual([10, 10, ['m0']])
     expect(models.map(({ name, control }) => [name, control])).toEqual([
       ['m0', false],
       ['base', true],
@@ -69,8 +70,8 @@ describe('a comparison', () => {
     const written = await rowsOf(join(output, 'm0.written.jsonl'))
     expect(written.map(({ instruction }) => instruction)).toEqual(heldOut.map(({ instruction }) => instruction))
     expect(written.map(({ reference }) => reference)).toEqual(heldOut.map(({ response }) => response))
-    expect(writing.systems.map(({ name }) => name)).toEqual(['m0', 'base'])
-    expect(Object.keys(writing.systems[0]!.metrics.rougeL!.controls!)).toEqual(['shuffled', 'constant', 'firstWords'])
+    expect(writing!.systems.map(({ name }) => name)).toEqual(['m0', 'base'])
+    expect(Object.keys(writing!.systems[0]!.metrics.rougeL!.controls!)).toEqual(['shuffled', 'constant', 'firstWords'])
     const shuffled = await rowsOf(join(output, 'shuffled.jsonl'))
     expect(shuffled.every(({ response }, at) => response !== heldOut[at]!.response)).toBe(true)
     expect(JSON.parse(await readFile(join(output, 'compare.json'), 'utf8'))).toEqual(comparison)
@@ -85,16 +86,85 @@ describe('a comparison', () => {
     const { comparison } = await run({ models: [`one=${model}`, `two=${model}`] })
     expect(comparison!.models.map(({ name }) => name)).toEqual(['one', 'two'])
     expect(comparison!.likelihood[0]!.difference).toEqual({ value: 0, interval: [0, 0], p: 1 })
-    expect(comparison!.writing.differences[0]).toMatchObject({ wins: 0, ties: 10, losses: 0 })
+    expect(comparison!.writing!.differences[0]).toMatchObject({ wins: 0, ties: 10, losses: 0 })
+  })
+
+  test('against several models tests every two of them once', async () => {
+    const models = [`m0=${adapter}`, `plain=${model}`, `again=${model}`]
+    const { comparison } = await run({ models, baseline: ['m0', 'plain'] })
+    const pairs = [
+      ['plain', 'm0'],
+      ['again', 'm0'],
+      ['again', 'plain'],
+    ]
+    expect(comparison!.likelihood.map((one) => [one.model, one.baseline])).toEqual(pairs)
+    expect(comparison!.writing!.differences.map((one) => [one.system, one.baseline])).toEqual(pairs)
+    expect(comparison!.likelihood[2]!.difference).toEqual({ value: 0, interval: [0, 0], p: 1 })
+  })
+
+  test('has responses written for the first pairs alone, or for none', async () => {
+    const output = newOutput()
+    const none = await run({ output, writeRows: 0 })
+    expect(none.comparison!.scored).toBe(10)
+    expect(none.comparison!.writing).toBeUndefined()
+    expect(await readdir(output)).not.toContain('m0.written.jsonl')
+    expect(await readFile(join(output, 'compare.md'), 'utf8')).not.toContain('What the models write')
+    const some = await run({ output, writeRows: 4 })
+    expect(some.comparison!.writing).toMatchObject({ rows: 4, referenced: 4 })
+    expect(some.comparison!.likelihood).toEqual(none.comparison!.likelihood)
+    expect(await rowsOf(join(output, 'm0.written.jsonl'))).toHaveLength(4)
+    await run({ output, writeRows: 6 })
+    const fewer = await run({ output, writeRows: 4 })
+    expect(fewer.comparison!.writing).toEqual(some.comparison!.writing)
+  })
+
+  test('on one pair alone has no response of another row to show', async () => {
+    const judge = await startJudge(() => ({ text: 'A' }))
+    try {
+      const { comparison } = await run({ limit: 1, judge: judge.url, judgeModel: 'tester' })
+      const [m0] = comparison!.models
+      expect(m0).toMatchObject({ shuffled: { logProb: null }, gain: null })
+      expect(m0!.likelihood.tokens).toBeGreaterThan(0)
+      expect(comparison!.judgement!.preferences.map(({ model }) => model)).toEqual(['base'])
+    } finally {
+      await judge.close()
+    }
+  })
+
+  test('tells each model the system texts of its training rows, or all of them the one that is given', async () => {
+    const told = join(folder, 'told')
+    const rows = tinyPairs(30).map((row) => ({ ...row, system: 'Answer briefly.' }))
+    const training = { model, data: await writeRows(join(folder, 'told.jsonl'), rows), validation: 0, ...small }
+    for await (const _ of train({ ...training, task: 'forward', output: told, maxSteps: 2 }));
+    const likelihoodOf = async (more: Partial<CompareInput>) => {
+      const { comparison } = await run({ models: [`told=${told}`], writeRows: 0, ...more })
+      return comparison!.models.map(({ likelihood }) => likelihood.logProb!.value)
+    }
+    const scoreOf = async (named: Pick<ScoreInput, 'adapter' | 'model' | 'system'>) => {
+      const scores = score({ ...named, input: data, template: 'forward', ...small })
+      let next = await scores.next()
+      while (!next.done) next = await scores.next()
+      return next.value.logLikelihood / next.value.tokens
+    }
+    const [own, base] = await likelihoodOf({})
+    expect(own).toBeCloseTo(await scoreOf({ adapter: told, system: 'Answer briefly.' }), 5)
+    expect(base).toBeCloseTo(await scoreOf({ model }), 5)
+    const [silent] = await likelihoodOf({ system: '' })
+    expect(silent).toBeCloseTo(await scoreOf({ adapter: told, system: '' }), 5)
+    expect(silent).not.toBeCloseTo(own!, 5)
+    const [, given] = await likelihoodOf({ system: 'Be kind.' })
+    expect(given).toBeCloseTo(await scoreOf({ model, system: 'Be kind.' }), 5)
+    expect(given).not.toBeCloseTo(base!, 5)
   })
 
   test('refuses backward adapters, two models of one name, and a baseline that is none of them', async () => {
     for (const [more, words] of [
       [{ models: [backward] }, 'was trained for the backward task'],
       [{ models: [adapter, adapter] }, 'two of them are called trained'],
-      [{ baseline: 'm9' }, 'models: m0, base'],
+      [{ baseline: ['m9'] }, 'models: m0, base'],
       [{ judge: 'http://127.0.0.1:1/v1' }, '--judge without --judge-model'],
       [{ maxNewTokens: 250 }, 'no room'],
+      [{ judge: 'http://127.0.0.1:1/v1', judgeModel: 'j', writeRows: 0 }, 'nothing to judge'],
     ] as const) {
       await expect(run({ ...more } as Partial<CompareInput>)).rejects.toMatchObject({
         code: 'BT_USAGE',
@@ -113,7 +183,7 @@ describe('done again', () => {
     const before = (await stat(join(output, 'm0.scored.jsonl'))).mtimeMs
     const worked = new Set<string>()
     const more = await run(
-      { output, models: [`m0=${adapter}`, `plain=${model}`], baseline: 'plain' },
+      { output, models: [`m0=${adapter}`, `plain=${model}`], baseline: ['plain'] },
       { onModel: (name) => worked.add(name) },
     )
     expect([...worked]).toEqual(['plain'])
