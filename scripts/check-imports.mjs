@@ -13,6 +13,7 @@ const sourceOrder = [
   'curate',
   'rewrite',
   'dataset',
+  'compare',
   'pipeline',
   'cli',
 ].map((folder) => [folder])

@@ -28,6 +28,11 @@ export function field<S extends z.ZodType>(meta: FieldMeta, schema: S): Field<S>
   return { schema, meta }
 }
 
+/** "learningRate" -> "--learning-rate". */
+export function flagOf(name: string): string {
+  return `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`
+}
+
 /** The object that a table describes; unknown keys are refused. */
 export function objectOf<F extends Fields>(fields: F): z.ZodObject<{ [K in keyof F]: F[K]['schema'] }, z.core.$strict> {
   const shape = Object.fromEntries(Object.entries(fields).map(([name, { schema }]) => [name, schema]))

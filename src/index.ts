@@ -32,6 +32,17 @@ export type {
   TrainerOptions,
   TrainerState,
 } from '../binding.js'
+export type { CompareInput, CompareOptions } from './compare/options.js'
+export { type CompareControl, type CompareStart, compare } from './compare/run.js'
+export type {
+  ComparedModel,
+  CompareSummary,
+  Comparison,
+  Judgement,
+  Likelihood,
+  LikelihoodDifference,
+  Preference,
+} from './compare/types.js'
 export type { Calibration, ScoreSeparation } from './curate/calibration.js'
 export type { Logistic } from './curate/logistic.js'
 export type { CurateInput, CurateOptions, ScorerInput, ScorerOptions } from './curate/options.js'

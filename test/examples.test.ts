@@ -81,6 +81,13 @@ const examples: Record<string, () => void> = {
   'score.mjs': () => {
     expect(run('score.mjs', join(folder, 'watched'), texts)).not.toBe('')
   },
+  'compare.mjs': () => {
+    const args = [join(folder, 'compared'), `tiny=${model}`, `again=${model}`]
+    expect(run('compare.mjs', ...args)).toMatch(
+      /^tiny: log p a token -\d[\s\S]*^again against tiny: 0\.000 .*, p 1\.000$[\s\S]*ROUGE-L 0\.000 .*; 0 wins, 10 ties, 0 losses$/m,
+    )
+    expect(run('compare.mjs', ...args)).toContain('is finished already')
+  },
   'curate.mjs': () => {
     const said = run('curate.mjs', model, data, join(folder, 'curated.jsonl'))
     expect(said).toMatch(/^\w+ +AUC \d\.\d\d \(.*\)[\s\S]*^kept 20 of 40 in .*curated\.jsonl\n\+ \d\.\d\d /m)

@@ -3,12 +3,9 @@
 import { type Command, Option } from 'commander'
 import type { z } from 'zod'
 import { BtError } from '../errors.js'
-import type { Fields } from '../fields.js'
+import { type Fields, flagOf } from '../fields.js'
 
-/** "learningRate" -> "--learning-rate". */
-export function flagOf(name: string): string {
-  return `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`
-}
+export { flagOf }
 
 /** Adds a flag for each row of the table, in its groups, and hidden ones for the old names. */
 export function addFlags(command: Command, fields: Fields): void {

@@ -96,6 +96,12 @@ const commands: CommandEntry[] = [
     load: async () => (await import('./score.js')).addScore,
   },
   {
+    name: 'compare',
+    group: 'Work:',
+    summary: 'hold forward models against each other on held-out pairs',
+    load: async () => (await import('./compare.js')).addCompare,
+  },
+  {
     name: 'curate',
     group: 'Work:',
     summary: 'score pairs and keep the good ones',

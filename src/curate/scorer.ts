@@ -2,12 +2,17 @@
 import type { Sampler, SamplerOptions } from '../../binding.js'
 import { BtError } from '../errors.js'
 import { resolveOptions } from '../fields.js'
-import { type LocateControl, type Located, loadModel, locateModel, withSystem } from '../generate/load.js'
+import {
+  type LocateControl,
+  type Located,
+  loadModel,
+  locateModel,
+  type RefuseTask,
+  withTask,
+} from '../generate/load.js'
 import type { Machine } from '../generate/machine.js'
 import type { Fingerprint } from '../generate/output.js'
 import { openAhead } from '../native/ahead.js'
-import { makeTemplate } from '../text/template.js'
-import type { PromptTemplate } from '../text/types.js'
 import { copyShare } from './copy.js'
 import { cyclesOf } from './cycle.js'
 import { backwardFits, responseFits } from './fits.js'
@@ -55,11 +60,12 @@ export async function openScorer(input: ScorerInput, control: LocateControl = {}
 
 /** Finds models, adapters and templates. */
 export async function locateScorer(options: ScorerOptions, control: LocateControl): Promise<LocatedScorer> {
-  const forward = await withTask(await locateModel(options, control), 'forward', '--adapter', options.system)
+  const forward = await withTask(await locateModel(options, control), 'forward', options, wrongAdapter('--adapter'))
   refuseTooLong(forward, options)
   const { backward: adapter, backwardModel: model } = options
   if (adapter === undefined && model === undefined) return { forward }
-  return { forward, backward: await withTask(await locateModel({ adapter, model }, control), 'backward', '--backward') }
+  const other = await locateModel({ adapter, model }, control)
+  return { forward, backward: await withTask(other, 'backward', {}, wrongAdapter('--backward')) }
 }
 
 /** What scores are a function of, as far as models and their prompts go. */
@@ -79,24 +85,15 @@ export function fingerprintOfModels({ forward, backward }: LocatedScorer): Finge
   }
 }
 
-/** A base model takes the task's own template; an adapter has to be trained for it. */
-async function withTask(
-  located: Located,
-  task: PromptTemplate['task'],
-  flag: string,
-  system?: string,
-): Promise<Located> {
-  const { adapter, template, tokenizer, source } = located
-  if (template.task === task) return located
-  if (!adapter) {
-    return withSystem({ ...located, template: await makeTemplate(task, tokenizer, source.tokenizer) }, { system })
-  }
-  throw new BtError('BT_USAGE', `${flag} ${adapter.folder} was trained for the ${template.task} task`, {
-    remedy:
-      task === 'forward'
-        ? 'Name the adapter that answers instructions, or a base model alone with --model. The other goes to --backward.'
-        : 'Name the adapter that writes instructions.',
-  })
+/** Where a flag names the adapter. */
+function wrongAdapter(flag: string): RefuseTask {
+  return (folder, task, trained) =>
+    new BtError('BT_USAGE', `${flag} ${folder} was trained for the ${trained} task`, {
+      remedy:
+        task === 'forward'
+          ? 'Name the adapter that answers instructions, or a base model alone with --model. The other goes to --backward.'
+          : 'Name the adapter that writes instructions.',
+    })
 }
 
 function refuseTooLong({ source: { name, config } }: Located, options: ScorerOptions): void {

@@ -11,7 +11,7 @@ import type { ModelSource } from '../models/types.js'
 import type { OnProgress } from '../progress.js'
 import { makeTemplate, templateFromDescription } from '../text/template.js'
 import { openTokenizer } from '../text/tokenizer.js'
-import type { PromptTemplate, Tokenizer } from '../text/types.js'
+import type { PromptTemplate, Task, Tokenizer } from '../text/types.js'
 import { type Machine, type MachineOptions, openMachine } from './machine.js'
 import type { GenerateOptions } from './options.js'
 import { samplerOptions } from './sampling.js'
@@ -64,7 +64,35 @@ const recordSchema = z.looseObject({
 export async function locate(options: GenerateOptions, control: LocateControl): Promise<Located> {
   const located = await locateModel(options, control)
   refuseTooLong(located.source, options)
-  return located
+  return withTask(located, options.task, options, wrongTask('--task'))
+}
+
+/** The error for a task that the adapter of this folder was not trained for. */
+export type RefuseTask = (folder: string, task: Task, trained: Task) => BtError
+
+/**
+ * The same model for a task: an adapter has its own, a model alone the default template of either.
+ * @param task undefined for the one that it has
+ * @throws {BtError} what `refuse` makes, for a task that the adapter was not trained for
+ */
+export async function withTask(
+  located: Located,
+  task: Task | undefined,
+  told: Told,
+  refuse: RefuseTask,
+): Promise<Located> {
+  const { template, adapter, tokenizer, source } = located
+  if (task === undefined || task === template.task) return located
+  if (!adapter) return withSystem({ ...located, template: await makeTemplate(task, tokenizer, source.tokenizer) }, told)
+  throw refuse(adapter.folder, task, template.task)
+}
+
+/** Where a flag names the task. */
+export function wrongTask(flag: string): RefuseTask {
+  return (folder, task, trained) =>
+    new BtError('BT_USAGE', `${flag} ${task}: ${folder} was trained for the ${trained} task`, {
+      remedy: `Leave ${flag} out, or name another adapter or the base model alone.`,
+    })
 }
 
 /** The same for whoever computes nothing that grows. */
@@ -84,7 +112,7 @@ export async function locateModel(options: Named & Told, control: LocateControl)
 }
 
 /** Puts the system text into the template of a forward model: the one that is given, else all that its rows had. */
-export async function withSystem(located: Located, { system: given }: Told): Promise<Located> {
+async function withSystem(located: Located, { system: given }: Told): Promise<Located> {
   const { template, adapter } = located
   if (template.task === 'backward') return located
   const record = recordSchema.safeParse(adapter?.btNative)
@@ -103,7 +131,7 @@ function refuseTooLong({ name, config: { maxPositions } }: ModelSource, { maxTok
 }
 
 /** An adapter folder given as the model is taken for what it is. */
-async function adapterOrModel({ adapter, model }: Named): Promise<Named> {
+export async function adapterOrModel({ adapter, model }: Named): Promise<Named> {
   if (adapter !== undefined || model === undefined) return { adapter, model }
   try {
     await stat(join(model, 'adapter_config.json'))

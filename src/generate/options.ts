@@ -27,6 +27,13 @@ export const generateFields = {
       .optional()
       .describe("system text for a forward model; those of its training rows if not given, '' for none"),
   ),
+  task: field(
+    { group: 'Model:', value: '<task>' },
+    z
+      .enum(['backward', 'forward'])
+      .optional()
+      .describe("backward: instructions for responses; forward: the reverse; the adapter's if not given, or backward"),
+  ),
   input: field(
     { group: 'Rows:', value: '<file>', aliases: ['--data_path'] },
     z.string().min(1).describe('texts: JSONL, JSON or Parquet, gzip too; - reads JSONL from a pipe'),

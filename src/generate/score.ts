@@ -9,11 +9,10 @@ import { BtError } from '../errors.js'
 import { resolveOptions } from '../fields.js'
 import { openAhead } from '../native/ahead.js'
 import type { OnProgress } from '../progress.js'
-import { makeTemplate } from '../text/template.js'
 import type { PromptTemplate } from '../text/types.js'
 import { packageVersion } from '../version.js'
 import { type Group, groupStart, groupsOf } from './groups.js'
-import { type Loaded, type Located, loadModel, locateModel } from './load.js'
+import { type Loaded, type Located, loadModel, locateModel, withTask, wrongTask } from './load.js'
 import type { Machine, Precision } from './machine.js'
 import { afterStored, type Fingerprint, finishedRows, type OutputOptions, reserveOutput, rowKey } from './output.js'
 import { rowLogProbs } from './packed-score.js'
@@ -100,8 +99,9 @@ const groupRows = 64
 export async function* score(input: ScoreInput, control: ScoreControl = {}): AsyncGenerator<ScoredRow, ScoreSummary> {
   const given = resolveOptions(scoreSchema, input)
   openAhead({ device: given.device })
-  const located = await locateModel(given, control)
-  const template = await templateOf(given, located)
+  const task = given.template === 'raw' ? undefined : given.template
+  const located = await withTask(await locateModel(given, control), task, given, wrongTask('--template'))
+  const template = given.template === 'raw' ? undefined : located.template
   const options = { ...given, template: template?.task ?? ('raw' as const) }
   if (options.input !== '-') await checkFile(options.input)
   const known = options.precision === 'auto' ? undefined : options.precision
@@ -159,21 +159,6 @@ export async function* score(input: ScoreInput, control: ScoreControl = {}): Asy
     await loaded?.machine.runtime.close()
     await reserved?.release()
   }
-}
-
-/** @throws {BtError} BT_USAGE for a task that the adapter was not trained for */
-async function templateOf(options: ScoreOptions, located: Located): Promise<PromptTemplate | undefined> {
-  if (options.template === 'raw') return undefined
-  if (options.template === undefined || options.template === located.template.task) return located.template
-  if (!located.adapter) {
-    const template = await makeTemplate(options.template, located.tokenizer, located.source.tokenizer)
-    return template.withSystem(options.system ?? '')
-  }
-  throw new BtError(
-    'BT_USAGE',
-    `--template ${options.template}: ${located.adapter.folder} was trained for the ${located.template.task} task`,
-    { remedy: 'Leave --template out, or name another adapter or the base model alone.' },
-  )
 }
 
 interface Scorer extends Loaded {
@@ -283,7 +268,7 @@ function fingerprintOf(
   template: PromptTemplate | undefined,
   precision: Precision | undefined,
 ): Fingerprint {
-  const told = template?.task === 'forward' ? (system ?? options.system) : undefined
+  const told = template?.task === 'forward' ? system : undefined
   const { columns = null, column = null, tokenLogProbs, maxTokens, batchTokens } = options
   return {
     scores: 'log-likelihood',

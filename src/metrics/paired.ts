@@ -24,6 +24,14 @@ export function pairedDifference(
   return { value: difference, interval, p: (asFar + 1) / (resampled.length + 1) }
 }
 
+/** Each with each baseline, every two of them once. */
+export function againstEach<T>(all: readonly T[], baselines: readonly T[]): [T, T][] {
+  return baselines.flatMap((base, at) => {
+    const before = baselines.slice(0, at + 1)
+    return all.filter((one) => !before.includes(one)).map((one): [T, T] => [one, base])
+  })
+}
+
 export interface Outcomes {
   wins: number
   ties: number

@@ -4,7 +4,7 @@ import type { Progress } from '../progress.js'
 import { type DetailedEvaluation, detailedSteps } from './evaluate.js'
 import { type Matched, matchSystems, type System } from './match.js'
 import { type PaceControl, paced } from './paced.js'
-import { outcomesOf, pairedDifference } from './paired.js'
+import { againstEach, outcomesOf, pairedDifference } from './paired.js'
 import type {
   EvaluateSystemsOptions,
   Evaluation,
@@ -31,7 +31,8 @@ function* systemsSteps(
   systems: readonly System[],
   { baseline, ...options }: EvaluateSystemsOptions,
 ): Generator<Progress, SystemsEvaluation> {
-  checkNames(systems, baseline)
+  const baselines = typeof baseline === 'string' ? [baseline] : (baseline ?? [])
+  checkNames(systems, baselines)
   const { systems: matched, unmatched, matchedBy } = matchSystems(systems)
   const found: ({ name: string } & DetailedEvaluation)[] = []
   for (const { name, rows } of matched) {
@@ -44,8 +45,11 @@ function* systemsSteps(
       yield { ...step.value, label: `${name}: ${step.value.label}` }
     }
   }
-  const base = found.find(({ name }) => name === baseline) ?? found[0]!
-  const differences = found.filter((one) => one !== base).map((one) => differencesOf(one, base))
+  const bases = baselines.map((name) => found.find((one) => one.name === name)!)
+  const base = bases[0] ?? found[0]!
+  const differences = againstEach(found, bases.length === 0 ? [base] : bases).map(([one, other]) =>
+    differencesOf(one, other),
+  )
   const { rows, referenced } = base.evaluation
   return {
     rows,
@@ -60,13 +64,14 @@ function* systemsSteps(
   }
 }
 
-function checkNames(systems: readonly System[], baseline: string | undefined): void {
+function checkNames(systems: readonly System[], baselines: readonly string[]): void {
   const names = systems.map(({ name }) => name)
   if (names.length === 0) throw new BtError('BT_USAGE', 'there is no system to evaluate')
   const twice = names.find((name, at) => names.indexOf(name) !== at)
   if (twice !== undefined) throw new BtError('BT_USAGE', `two systems are called ${twice}`)
-  if (baseline === undefined || names.includes(baseline)) return
-  throw new BtError('BT_USAGE', `--baseline ${baseline}: there is no such system (systems: ${names.join(', ')})`)
+  const unknown = baselines.find((name) => !names.includes(name))
+  if (unknown === undefined) return
+  throw new BtError('BT_USAGE', `--baseline ${unknown}: there is no such system (systems: ${names.join(', ')})`)
 }
 
 type Named = { name: string } & DetailedEvaluation

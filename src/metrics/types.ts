@@ -90,8 +90,8 @@ export interface Evaluation {
 }
 
 export interface EvaluateSystemsOptions extends EvaluateOptions {
-  /** The system that the others are held against. Default: the first. */
-  baseline?: string
+  /** The system that the others are held against, or several: then each pair once. Default: the first. */
+  baseline?: string | readonly string[]
 }
 
 /** What a system has more than another (less: below 0), in the metric's own unit. */
@@ -117,9 +117,10 @@ export interface SystemsEvaluation {
   /** Rows that all systems have: everything is over these. */
   rows: number
   referenced: number
+  /** The first of them. */
   baseline: string
   systems: SystemEvaluation[]
-  /** Of each system but the baseline. */
+  /** Of each system but the baselines before it. */
   differences: SystemDifferences[]
   unmatched: Matched['unmatched']
   matchedBy: Matched['matchedBy']

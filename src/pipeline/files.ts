@@ -8,7 +8,8 @@ export const lineageFile = 'lineage.parquet'
 export const reportFile = 'report.html'
 /** What the backward model writes for held-out responses, scored. */
 export const instructionsFile = 'check/evaluation.json'
-export const comparisonFile = 'evaluation/comparison.json'
+export const evaluationFolder = 'evaluation'
+export const comparisonFile = `${evaluationFolder}/comparison.json`
 
 /** Name of the model of an iteration: 0 is trained on the seed alone. */
 export function modelName(iteration: number): string {
@@ -47,9 +48,4 @@ export function curatedFiles(iteration: number) {
 /** Kept rows of an iteration with what was rewritten of them. */
 export function rewrittenFile(iteration: number): string {
   return `rewrite-${iteration}/rewritten.jsonl`
-}
-
-/** Log-likelihoods of held-out pairs by a model: "base" is the one without an adapter. */
-export function heldOutScores(model: string): string {
-  return `evaluation/${model}.jsonl`
 }

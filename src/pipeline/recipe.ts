@@ -4,6 +4,7 @@ import { readFile } from 'node:fs/promises'
 import { basename, dirname, isAbsolute, resolve } from 'node:path'
 import { type Document, isMap, isNode, LineCounter, parseDocument } from 'yaml'
 import { z } from 'zod'
+import { compareSchema, conflictOf } from '../compare/options.js'
 import { curateSchema } from '../curate/options.js'
 import { datasetSchema } from '../dataset/options.js'
 import { BtError, hasCode } from '../errors.js'
@@ -61,6 +62,20 @@ const rewritePart = rewriteSchema
   })
   .partial()
 
+/** Options of compare; models, pairs and output are the loop's, and the machine is that of training. */
+export const evaluateSchema = compareSchema
+  .omit({
+    ...{ models: true, base: true, baseline: true, data: true, columns: true, limit: true, output: true, force: true },
+    ...{ precision: true, device: true, threads: true, writeRows: true },
+  })
+  .partial()
+  .extend({ writeRows: z.int().min(0).default(0).describe('pairs that each model writes a response for; 0: none') })
+  .superRefine((options, { addIssue }) => {
+    const { maxTokens = 1024, maxNewTokens = 256 } = options
+    const conflict = conflictOf({ ...options, maxTokens, maxNewTokens }, (option) => option)
+    if (conflict) addIssue({ code: 'custom', path: [conflict.option], message: conflict.words })
+  })
+
 /** The file. */
 export const recipeSchema = z.strictObject({
   name: text.optional().describe("what the run is called; the file's name if not given"),
@@ -73,7 +88,7 @@ export const recipeSchema = z.strictObject({
     .describe('options of segment'),
   backward: trainPart.default({}).describe('options of train for the model that writes instructions'),
   augment: generateSchema
-    .omit({ adapter: true, model: true, input: true, output: true, shard: true, force: true, column: true })
+    .omit({ adapter: true, model: true, task: true, input: true, output: true, shard: true, force: true, column: true })
     .partial()
     .default({})
     .describe('options of generate for the instructions'),
@@ -97,9 +112,9 @@ export const recipeSchema = z.strictObject({
     .describe('write the kept responses anew, and take those whose score does not fall; options of rewrite'),
   control: z.boolean().default(true).describe('train a last model on as many rows taken at random, to compare with'),
   evaluate: z
-    .boolean()
+    .union([z.boolean(), evaluateSchema])
     .default(true)
-    .describe('whether the models are compared by the log-likelihood of held-out responses'),
+    .describe('compare the models by the log-likelihood of held-out responses; or options of compare'),
   dataset: datasetSchema
     .omit({ input: true, run: true, lineage: true, output: true, force: true })
     .partial()

@@ -56,7 +56,7 @@ async function runReport(folder: string, recipe: Recipe, stages: Stage[], state:
     losses: await Promise.all(trained.map((name) => lossesOf(folder, name))),
     comparisons: [
       ...(evaluation ? instructionComparison(evaluation) : []),
-      ...(comparison ? [modelComparison(comparison)] : []),
+      ...(comparison ? modelComparisons(comparison) : []),
     ],
     settings: settingsOf(recipe),
     lineage: { file: lineageFile },
@@ -160,17 +160,66 @@ function instructionComparison({ metrics, rows }: Evaluation): RunComparison[] {
   ]
 }
 
-function modelComparison({ rows, tokens, models, differences }: ModelComparison): RunComparison {
+function modelComparisons({ tokens, shuffled, written, judged, ...likelihood }: ModelComparison): RunComparison[] {
+  const rows = likelihood.rows.toLocaleString('en-US')
+  const measured = measuredOf(likelihood)
+  return [
+    {
+      title: 'Log-likelihood of held-out responses',
+      unit: 'nats a token',
+      note: `${rows} pairs that no model was trained on, ${tokens.toLocaleString('en-US')} tokens.`,
+      ...measured,
+      systems: [...measured.systems, ...shuffledControl(shuffled)],
+    },
+    ...(written
+      ? [
+          {
+            title: 'Responses to held-out instructions',
+            unit: 'ROUGE-L',
+            note: `Against the responses that people wrote to ${written.rows.toLocaleString('en-US')} instructions.`,
+            ...measuredOf(written),
+          },
+        ]
+      : []),
+    ...(judged ? [judgeComparison(judged)] : []),
+  ]
+}
+
+type Measured = Pick<ModelComparison, 'models' | 'differences'>
+
+/** The base model comes first, as the loop begins with it. */
+function measuredOf({ models, differences }: Measured): Pick<RunComparison, 'systems' | 'differences'> {
+  const base = models.filter(({ name }) => name === 'base')
   return {
-    title: 'Log-likelihood of held-out responses',
-    unit: 'nats a token',
-    note: `${rows.toLocaleString('en-US')} pairs that no model was trained on, ${tokens.toLocaleString('en-US')} tokens.`,
-    systems: models.map((one) => ({ ...one, name: modelTitle(one.name), control: one.name === 'control' })),
+    systems: [...base, ...models.filter(({ name }) => name !== 'base')].map((one) => {
+      return { ...one, name: modelTitle(one.name), control: one.name === 'control' }
+    }),
     differences: differences.map((one) => ({
       ...one,
       name: modelTitle(one.name),
       baseline: modelTitle(one.baseline),
     })),
+  }
+}
+
+/** What the loop's last model makes of responses that do not answer the instruction. */
+function shuffledControl(shuffled: ModelComparison['shuffled']): RunComparison['systems'] {
+  const last = shuffled.findLast(({ name }) => /^m\d+$/.test(name))
+  return last ? [{ ...last, name: `${modelTitle(last.name)}, responses of other rows`, control: true }] : []
+}
+
+function judgeComparison({ model, preferences }: NonNullable<ModelComparison['judged']>): RunComparison {
+  return {
+    title: 'Preferred by a judge',
+    unit: '% of wins and half the ties',
+    note: `${model}, asked in both orders: a win is one in both. An even match is 50.`,
+    systems: preferences.flatMap(({ model, baseline, control, rate }) => {
+      if (!rate) return []
+      const { value, interval } = rate
+      const name = `${modelTitle(model)} against ${modelTitle(baseline)}`
+      const percent = interval && { interval: interval.map((bound) => 100 * bound) as [number, number] }
+      return [{ name, control, value: 100 * value, ...percent }]
+    }),
   }
 }
 

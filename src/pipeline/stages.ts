@@ -49,5 +49,5 @@ function forwardStages(recipe: Recipe): Stage[] {
 
 /** Models are compared on rows that none of them was trained on; a recipe may keep none. */
 function hasEvaluation({ evaluate, seed }: Recipe): boolean {
-  return evaluate && seed.heldOut !== 0
+  return evaluate !== false && seed.heldOut !== 0
 }

@@ -22,7 +22,7 @@ describe('the overview', () => {
     const { code, stdout } = await runCli([])
     expect(code).toBe(0)
     expect(stdout).toMatch(
-      /Set up:\n +setup .*\n +doctor .*\n\nThe loop:\n +run .*\n\nWork:\n +preprocess .*\n +segment .*\n +audit .*\n +plan .*\n +train .*\n +report .*\n +generate .*\n +converse .*\n +merge-shards .*\n +evaluate .*\n +score .*\n +curate .*\n +rewrite .*\n +dataset .*\n +publish .*\n +trace .*\n +export/,
+      /Set up:\n +setup .*\n +doctor .*\n\nThe loop:\n +run .*\n\nWork:\n +preprocess .*\n +segment .*\n +audit .*\n +plan .*\n +train .*\n +report .*\n +generate .*\n +converse .*\n +merge-shards .*\n +evaluate .*\n +score .*\n +compare .*\n +curate .*\n +rewrite .*\n +dataset .*\n +publish .*\n +trace .*\n +export/,
     )
   })
 

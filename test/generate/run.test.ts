@@ -61,6 +61,19 @@ async function misfit(): Promise<string> {
 
 const texts = (generated: GeneratedRow[]) => generated.map(({ response, instruction }) => [response, instruction])
 
+describe('the task', () => {
+  test('of a model alone is what is told; an adapter keeps its own', async () => {
+    const alone = { adapter: undefined, model: join(folder, 'model'), limit: 3, greedy: true, guard: ['none' as const] }
+    const { rows: written } = await run(optionsFor({ ...alone, task: 'forward', column: 'instruction' }))
+    expect(written.map(({ instruction }) => instruction)).toEqual(rows.slice(0, 3).map((row) => row.instruction))
+    expect(written.map(({ reference }) => reference)).toEqual(rows.slice(0, 3).map((row) => row.response))
+    await expect(run(optionsFor({ task: 'forward' }))).rejects.toMatchObject({
+      code: 'BT_USAGE',
+      message: expect.stringContaining('--task forward'),
+    })
+  })
+})
+
 describe('generated rows', () => {
   test('come in the order of the input, with its references', async () => {
     const { rows: written, summary } = await run(optionsFor())

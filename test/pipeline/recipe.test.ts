@@ -3,7 +3,7 @@ import { mkdtemp, readdir, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { readRecipe, resolveRecipe } from '../../src/pipeline/recipe.js'
+import { type RecipeInput, readRecipe, resolveRecipe } from '../../src/pipeline/recipe.js'
 import { stagesOf } from '../../src/pipeline/stages.js'
 
 async function recipe(text: string): Promise<string> {
@@ -53,7 +53,33 @@ describe('a recipe', () => {
     ])
   })
 
+  it('compares models by likelihood alone unless it says what they write, and who judges', () => {
+    const base = { model: 'smollm2-135m', seed: { data: 'a.jsonl' }, corpus: { input: 'b.jsonl' }, iterations: 1 }
+    const evaluation = (evaluate: boolean | object) =>
+      stagesOf(resolveRecipe({ ...base, evaluate } as RecipeInput)).find(({ name }) => name === 'evaluate')
+    expect(evaluation(false)).toBeUndefined()
+    expect(evaluation(true)!.options).toMatchObject({ writeRows: 0, bootstrap: 1000, judge: undefined })
+    expect(evaluation({})!.options).toEqual(evaluation(true)!.options)
+    const judge = { judge: 'http://localhost:8000/v1', judgeModel: 'qwen3' }
+    const judged = { writeRows: 50, maxNewTokens: 128, ...judge }
+    expect(evaluation(judged)!.options).toMatchObject(judged)
+    // How patient it is changes nothing.
+    expect(evaluation({ ...judged, judgeTimeout: 5, batchSize: 2 })!.options).toEqual(evaluation(judged)!.options)
+  })
+
   it.each([
+    [
+      'a judge without anything to judge',
+      `${least}evaluate:\n  judge: http://localhost/v1\n  judgeModel: x\n`,
+      /small\.yaml:7: evaluate\.judge: judge has nothing to judge with writeRows 0/,
+      undefined,
+    ],
+    [
+      'an unknown option of the comparison',
+      `${least}evaluate:\n  writeRow: 20\n`,
+      /small\.yaml:7: there is no option "evaluate.writeRow"/,
+      'Did you mean writeRows?',
+    ],
     [
       'an unknown option',
       `${least}iteration: 3\n`,

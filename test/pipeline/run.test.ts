@@ -7,10 +7,13 @@ import { stringify } from 'yaml'
 import { readAdapter } from '../../src/models/adapter.js'
 import { planRun, type RunEvent, run } from '../../src/pipeline/run.js'
 import { runCli } from '../cli/run-cli.js'
+import { shown, startJudge } from '../compare/server.js'
 import { tinyPairs, writeRows, writeTinyModel } from '../train/tiny-model.js'
 
 let folder: string
 let base: Record<string, unknown>
+/** Options of curation that keep half as many. */
+let halved: object
 const machine = { threads: 1, device: 'cpu', precision: 'fp32' }
 
 beforeAll(async () => {
@@ -40,6 +43,7 @@ beforeAll(async () => {
     iterations: 1,
     curate: { ...machine, maxTokens: 900, top: 0.5, by: 'pmi' },
   }
+  halved = { ...(base.curate as object), top: 0.25 }
 })
 afterAll(() => rm(folder, { recursive: true, force: true }))
 
@@ -77,7 +81,9 @@ describe('a run', () => {
     expect(
       (btNative as { template: { systems: { rows: number }[] } }).template.systems.map(({ rows }) => rows),
     ).toEqual([expect.any(Number), expect.any(Number)])
-    expect(shown.comparisons?.at(-1)?.systems.map(({ name }) => name)).toEqual(['base model', 'M_0', 'M_1', 'control'])
+    expect(shown.comparisons?.at(-1)?.systems.map(({ name }) => name)).toEqual([
+      ...['base model', 'M_0', 'M_1', 'control', 'M_1, responses of other rows'],
+    ])
     for (const file of [
       'report.html',
       'lineage.parquet',
@@ -92,13 +98,17 @@ describe('a run', () => {
 
   test('computes anew what another rule of selection changes, and no more', async () => {
     const output = join(folder, 'whole')
-    const changed = { ...base, curate: { ...(base.curate as object), top: 0.25 } }
+    const changed = { ...base, curate: halved }
     const plan = await planRun({ recipe: changed as Parameters<typeof planRun>[0]['recipe'], output })
     expect(plan.stages.filter(({ status }) => status !== 'done').map(({ name, status }) => [name, status])).toEqual([
       ['curate-1', 'changed'],
       ...['mix-1', 'm1', 'mix-control', 'control', 'evaluate', 'lineage', 'dataset'].map((name) => [name, 'waits']),
     ])
     const { ran } = await go(changed, output)
+    const { differences } = JSON.parse(await readFile(join(output, 'evaluation/comparison.json'), 'utf8'))
+    expect(differences.map(({ name, baseline }: Record<string, string>) => `${name} against ${baseline}`)).toEqual([
+      ...['m1 against m0', 'control against m0', 'base against m0', 'm1 against control', 'base against control'],
+    ])
     expect(ran).toEqual(['curate-1', 'mix-1', 'm1', 'mix-control', 'control', 'evaluate', 'lineage', 'dataset'])
   }, 120_000)
 
@@ -123,6 +133,33 @@ describe('a run', () => {
     expect(plan.stages.find(({ name }) => name === 'mix-1')?.status).toBe('changed')
   }, 120_000)
 
+  test('holds what the models write against each other, judged, where its recipe asks for it', async () => {
+    const output = join(folder, 'whole')
+    const judge = await startJudge((body) => ({ text: shown(body)[0] < shown(body)[1] ? 'A' : 'B' }))
+    try {
+      const evaluate = { writeRows: 3, maxNewTokens: 8, bootstrap: 50, judge: judge.url, judgeModel: 'tester' }
+      const before = JSON.parse(await readFile(join(output, 'evaluation/comparison.json'), 'utf8'))
+      const { ran, shown: report } = await go({ ...base, curate: halved, evaluate }, output)
+      expect(ran).toEqual(['evaluate'])
+      const found = JSON.parse(await readFile(join(output, 'evaluation/comparison.json'), 'utf8'))
+      expect(found.models.map(({ value }: { value: number }) => value)).toEqual(
+        before.models.map(({ value }: { value: number }) => value),
+      )
+      expect(before.written).toBeUndefined()
+      expect(found.written).toMatchObject({ rows: 3 })
+      expect(found.written.models.map(({ name }: { name: string }) => name)).toEqual(['m0', 'm1', 'control', 'base'])
+      expect(found.judged.preferences).toHaveLength(6)
+      expect(report.comparisons?.map(({ title }) => title)).toEqual([
+        'Instructions for held-out responses',
+        'Log-likelihood of held-out responses',
+        'Responses to held-out instructions',
+        'Preferred by a judge',
+      ])
+    } finally {
+      await judge.close()
+    }
+  }, 120_000)
+
   test('that is killed again and again ends as one that nobody disturbed', async () => {
     const quiet = join(folder, 'quiet')
     await go(base, quiet)
@@ -142,7 +179,13 @@ describe('a run', () => {
     }
     const last = await runCli(['run', recipe, '--output', killed])
     expect(last.code, last.stderr).toBe(0)
-    const files = ['augment/pairs.jsonl', 'curate-1/curated.jsonl', 'mix-control/rows.jsonl', 'data/messages.jsonl']
+    const files = [
+      'augment/pairs.jsonl',
+      'curate-1/curated.jsonl',
+      'mix-control/rows.jsonl',
+      'data/messages.jsonl',
+      'evaluation/comparison.json',
+    ]
     for (const file of [...files, 'models/m1/adapter_model.safetensors', 'models/control/adapter_model.safetensors']) {
       expect(await readFile(join(killed, file)), file).toEqual(await readFile(join(quiet, file)))
     }

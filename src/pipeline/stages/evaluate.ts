@@ -1,127 +1,123 @@
-// evaluate: how likely the models take held-out responses to be, each against M_0 and against the control, with paired
-// intervals: rows are drawn with replacement, the same ones for both models.
-
-import { Drops } from '../../data/drops.js'
-import { readRecords } from '../../data/records.js'
+// evaluate: the models on held-out pairs by `compare`, each against M_0 and against the control: how likely they take the true
+// responses to be; and, where the recipe asks, what they write and what a judge makes of it.
+import { join } from 'node:path'
+import { compareFields } from '../../compare/options.js'
+import { compare } from '../../compare/run.js'
+import type { Comparison, Preference } from '../../compare/types.js'
 import { writeFileAtomic } from '../../files.js'
-import { score } from '../../generate/score.js'
-import { intervalOf, resampled } from '../../metrics/bootstrap.js'
-import { pairedDifference } from '../../metrics/paired.js'
-import type { Difference } from '../../metrics/types.js'
-import { adapterFiles, comparisonFile, heldOutFile, heldOutScores, modelFolder, modelName } from '../files.js'
-import type { Recipe } from '../recipe.js'
-import type { Stage, StageContext } from '../stage.js'
-import { drain } from './drain.js'
+import type { Difference, Estimate, SystemsEvaluation } from '../../metrics/types.js'
+import { adapterFiles, comparisonFile, evaluationFolder, heldOutFile, modelFolder, modelName } from '../files.js'
+import { evaluateSchema, type Recipe } from '../recipe.js'
+import type { Stage, StageResult } from '../stage.js'
 
-/** Log-likelihood of held-out responses given their instructions, nats a token; more is better. */
-export interface ModelComparison {
+/** What was found of each model on the same rows. More is better. */
+interface Measured {
   rows: number
-  tokens: number
-  models: { name: string; value: number; interval?: [number, number] }[]
+  models: ({ name: string; control: boolean } & Estimate)[]
   differences: ({ name: string; baseline: string } & Difference)[]
 }
 
-const resamples = 1000
+/** Log-likelihood of held-out responses given their instructions, nats a token. */
+export interface ModelComparison extends Measured {
+  tokens: number
+  /** The same of the responses of other rows. */
+  shuffled: ({ name: string } & Estimate)[]
+  /** ROUGE-L of what the models write, 0 to 100. */
+  written?: Measured
+  /** What the judge made of it. */
+  judged?: { model: string; preferences: Preference[] }
+}
 
 export function evaluateStage(recipe: Recipe): Stage {
   const forward = Array.from({ length: recipe.iterations + 1 }, (_, iteration) => modelName(iteration))
   const trained = [...forward, ...(recipe.control ? ['control'] : [])]
-  const models = ['base', ...trained]
-  const { device = 'auto', threads = 0, precision = 'auto' } = recipe.forward
+  const options = optionsOf(recipe)
+  const { writeRows, maxNewTokens = 256 } = options
   return {
     name: 'evaluate',
     title: 'compare the models on held-out pairs',
     kind: 'evaluate',
-    folder: 'evaluation',
+    folder: evaluationFolder,
     reads: [...trained.flatMap(adapterFiles), heldOutFile],
     usesModel: true,
-    options: { resamples, precision },
-    outputs: [comparisonFile],
+    options: shapingOf(options),
+    outputs: [comparisonFile, join(evaluationFolder, 'compare.json'), join(evaluationFolder, 'compare.md')],
     async expect(rows) {
       const { rows: count, tokens } = rows(heldOutFile)
-      return { rowsIn: count, makes: {}, read: count * tokens * models.length }
+      const models = trained.length + 1
+      // Each response with its instruction and with another's.
+      const read = 2 * count * tokens * models
+      return { rowsIn: count, makes: {}, read, written: Math.min(count, writeRows) * maxNewTokens * models }
     },
     async run(context) {
-      for (const model of models) {
-        const adapter = model === 'base' ? {} : { adapter: context.at(modelFolder(model)) }
-        const summary = await drain(
-          score(
-            {
-              ...adapter,
-              model: recipe.model,
-              template: 'forward',
-              ...{ device, threads, precision },
-              input: context.at(heldOutFile),
-              output: context.at(heldOutScores(model)),
-            },
-            context,
-          ),
-        )
-        if (summary.interrupted) return { summary: {}, interrupted: true }
-      }
-      const comparison = await compareScores(models, context, recipe)
-      await writeFileAtomic(context.at(comparisonFile), `${JSON.stringify(comparison, null, 2)}\n`)
-      const last = comparison.models.find(({ name }) => name === modelName(recipe.iterations))
-      const first = comparison.models.find(({ name }) => name === 'm0')
-      return {
-        rowsIn: comparison.rows,
-        rowsOut: comparison.rows,
-        note: `log p: M_0 ${first?.value.toFixed(3)}, M_${recipe.iterations} ${last?.value.toFixed(3)} nats a token`,
-        summary: { ...comparison },
-      }
+      const { comparison } = await compare(
+        {
+          ...options,
+          models: trained.map((name) => `${name}=${context.at(modelFolder(name))}`),
+          base: recipe.model,
+          baseline: ['m0', ...(recipe.control ? ['control'] : [])],
+          data: context.at(heldOutFile),
+          output: context.at(evaluationFolder),
+        },
+        context,
+      )
+      if (!comparison) return { summary: {}, interrupted: true }
+      const found = digestOf(comparison)
+      await writeFileAtomic(context.at(comparisonFile), `${JSON.stringify(found, null, 2)}\n`)
+      return resultOf(found, recipe)
     },
   }
 }
 
-async function compareScores(models: string[], { at }: StageContext, recipe: Recipe): Promise<ModelComparison> {
-  const rows = await readScores(models.map((model) => at(heldOutScores(model))))
-  const width = models.length + 1
-  const data = Float64Array.from(rows.flatMap(({ tokens, values }) => [tokens, ...values]))
-  const all = rows.map((_, index) => index)
-  const perToken = models.map((_, at) => (sums: Float64Array) => sums[at + 1]! / sums[0]!)
-  const steps = resampled({ data, width }, all, perToken, { resamples, seed: 0 })
-  let step = steps.next()
-  while (!step.done) step = steps.next()
-  const drawn = step.value
-  const total = (at: number) => rows.reduce((sum, { values }) => sum + values[at]!, 0)
-  const tokens = rows.reduce((sum, row) => sum + row.tokens, 0)
-  const value = (name: string) => total(models.indexOf(name)) / tokens
-  const against = (name: string, baseline: string) => ({
-    name,
-    baseline,
-    ...pairedDifference(
-      { system: value(name), baseline: value(baseline) },
-      drawn[models.indexOf(name)]!,
-      drawn[models.indexOf(baseline)]!,
-    ),
+/** Models write only where the recipe says for how many pairs. */
+function optionsOf({ evaluate, forward }: Recipe) {
+  const { device = 'auto', threads = 0, precision = 'auto' } = forward
+  return { ...evaluateSchema.parse(typeof evaluate === 'object' ? evaluate : {}), device, threads, precision }
+}
+
+/** What the result is a function of. */
+function shapingOf({ judge, precision, ...options }: ReturnType<typeof optionsOf>): Record<string, unknown> {
+  const shaping = Object.entries(options).filter(([name]) => {
+    return compareFields[name as keyof typeof compareFields]?.meta.shapesResult
   })
-  const later = Array.from({ length: recipe.iterations }, (_, index) => modelName(index + 1))
-  const baselines = ['m0', ...(recipe.control ? ['control'] : [])]
+  return { ...Object.fromEntries(shaping), judge, precision }
+}
+
+function digestOf(comparison: Comparison): ModelComparison {
+  const { models, likelihood, scored, writing, judgement } = comparison
   return {
-    rows: rows.length,
-    tokens,
-    models: models.map((name, at) => ({ name, value: value(name), ...withInterval(intervalOf(drawn[at]!)) })),
-    differences: [
-      against('m0', 'base'),
-      ...later.flatMap((name) => baselines.map((baseline) => against(name, baseline))),
-    ],
+    rows: scored,
+    tokens: models[0]!.likelihood.tokens,
+    models: models.flatMap(({ name, control, likelihood: { logProb } }) =>
+      logProb ? [{ name, control, ...logProb }] : [],
+    ),
+    differences: likelihood.map(({ model, baseline, difference }) => ({ name: model, baseline, ...difference })),
+    shuffled: models.flatMap(({ name, shuffled: { logProb } }) => (logProb ? [{ name, ...logProb }] : [])),
+    ...(writing ? { written: writtenOf(writing, comparison) } : {}),
+    ...(judgement ? { judged: { model: judgement.model, preferences: judgement.preferences } } : {}),
   }
 }
 
-function withInterval(interval: [number, number] | undefined) {
-  return interval ? { interval } : {}
+function writtenOf({ rows, systems, differences }: SystemsEvaluation, { models }: Comparison): Measured {
+  return {
+    rows,
+    models: systems.flatMap(({ name, metrics: { rougeL } }, at) => {
+      if (!rougeL) return []
+      const { value, interval } = rougeL
+      return [{ name, control: models[at]!.control, value, ...(interval ? { interval } : {}) }]
+    }),
+    differences: differences.flatMap(({ system, baseline, metrics: { rougeL } }) =>
+      rougeL ? [{ name: system, baseline, ...rougeL }] : [],
+    ),
+  }
 }
 
-/** Rows that every model has scored, with their tokens and log-likelihoods. */
-async function readScores(files: readonly string[]): Promise<{ tokens: number; values: number[] }[]> {
-  const rows = new Map<string, { tokens: number; values: number[] }>()
-  for (const [at, file] of files.entries()) {
-    for await (const { value } of readRecords(file, { drops: new Drops() })) {
-      if (typeof value.logLikelihood !== 'number') continue
-      const row = rows.get(String(value.id)) ?? { tokens: Number(value.tokens), values: [] }
-      row.values[at] = value.logLikelihood
-      rows.set(String(value.id), row)
-    }
+function resultOf(found: ModelComparison, { iterations }: Recipe): StageResult {
+  const text = (name: string) => found.models.find((model) => model.name === name)?.value.toFixed(3) ?? 'none'
+  return {
+    rowsIn: found.rows,
+    rowsOut: found.rows,
+    note: `log p: M_0 ${text('m0')}, M_${iterations} ${text(modelName(iterations))} nats a token`,
+    summary: { ...found },
   }
-  return [...rows.values()].filter(({ values }) => files.every((_, at) => values[at] !== undefined))
 }
