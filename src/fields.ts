@@ -33,6 +33,15 @@ export function flagOf(name: string): string {
   return `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`
 }
 
+/** A table without some of its rows. */
+export function fieldsWithout<F extends Fields, Name extends keyof F>(
+  fields: F,
+  names: readonly Name[],
+): Omit<F, Name> {
+  const left = Object.entries(fields).filter(([name]) => !(names as readonly string[]).includes(name))
+  return Object.fromEntries(left) as Omit<F, Name>
+}
+
 /** The object that a table describes; unknown keys are refused. */
 export function objectOf<F extends Fields>(fields: F): z.ZodObject<{ [K in keyof F]: F[K]['schema'] }, z.core.$strict> {
   const shape = Object.fromEntries(Object.entries(fields).map(([name, { schema }]) => [name, schema]))

@@ -1,28 +1,17 @@
 // Every option of writing conversations, once: its type, default, limits and words, for flags and for the API.
 import { z } from 'zod'
-import { field, objectOf } from '../fields.js'
+import { field, fieldsWithout, objectOf } from '../fields.js'
 import { generateFields } from './options.js'
 
 const count = z.int().positive()
 const rows = 'Rows:'
 const sections = 'Sections:'
 
-const {
-  adapter,
-  model,
-  column,
-  force,
-  input: _,
-  limit: __,
-  output: ___,
-  shard: ____,
-  system: _____,
-  logProbs: ______,
-  keepCandidates: _______,
-  maxTokens: ________,
-  turns: _________,
-  ...writing
-} = generateFields
+const { adapter, model, column, force } = generateFields
+const writing = fieldsWithout(generateFields, [
+  ...(['adapter', 'model', 'column', 'force', 'input', 'limit', 'output', 'shard'] as const),
+  ...(['system', 'task', 'turns', 'maxTokens', 'logProbs', 'keepCandidates'] as const),
+])
 
 /** The table. Order is the order of the help. */
 export const converseFields = {
