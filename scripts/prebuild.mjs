@@ -1,6 +1,7 @@
 // `npm run prebuild`: fills prebuilds/linux-x64 with the loader (glibc) and a core for each torch whose libtorch lies in
-// the cache, or for those that --torch VERSION names; the kernels for GPUs, where they were built or with --cuda. All
-// stripped, and held to what they may need of a machine. cmake-js compiles, prebuildify packs.
+// the cache, or for those that --torch VERSION names; the kernels for GPUs, where they were built or with --cuda. --built
+// compiles nothing and takes what build/Release holds. All stripped, and held to what they may need of a machine. cmake-js
+// compiles, prebuildify packs.
 import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
@@ -54,6 +55,18 @@ async function build({ name, version, minor }, withCuda) {
   return [`libbt_core-${minor}.so`, kernels]
 }
 
+/** Cores and kernels of build/Release. @throws {StepError} when there is no core */
+function builtFiles() {
+  const release = join(root, 'build', 'Release')
+  const names = existsSync(release)
+    ? readdirSync(release).filter((name) => /^libbt_(core|cuda)-.*\.so$/.test(name))
+    : []
+  if (!names.some((name) => name.startsWith('libbt_core'))) {
+    throw new StepError('build/Release holds no core', 'npm run build:native')
+  }
+  return names
+}
+
 /** Packs copies, so that build/Release stays as it is: prebuildify moves and strips what it is given. */
 async function pack(names) {
   const stage = mkdtempSync(join(tmpdir(), 'bt-prebuild-'))
@@ -85,13 +98,19 @@ function check() {
 }
 
 async function main() {
-  const { values } = parseArgs({ options: { torch: { type: 'string', multiple: true }, cuda: { type: 'boolean' } } })
+  const { values } = parseArgs({
+    options: { torch: { type: 'string', multiple: true }, cuda: { type: 'boolean' }, built: { type: 'boolean' } },
+  })
   const steps = new Steps(5)
   let chosen = []
   const names = []
   await steps.run('npm packages', packages)
   await steps.run('TypeScript', compileTypeScript)
   await steps.run('a core for each torch', async () => {
+    if (values.built) {
+      names.push(...builtFiles())
+      return names.join(', ')
+    }
     const { cacheFolder } = await import('../dist/paths.js')
     chosen = libtorchsFor(existsSync(cacheFolder()) ? readdirSync(cacheFolder()) : [], values.torch)
     if (chosen.length === 0) throw new StepError('there is no libtorch in the cache', 'npx bt-native setup --no-build')

@@ -1,6 +1,7 @@
-// `npm run ci:install`: packs the package and installs it as users do, into clean folders, without a compiler on PATH
-// and without install scripts; then uses what was installed. Says "N passed, N failed" last. Needs prebuilds/ (npm run
-// prebuild), the libtorch that they are for, and the demo model.
+// `npm run ci:install [-- --quick | WORDS]`: packs the package and installs it as users do, into clean folders, without a
+// compiler on PATH and without install scripts; then uses what was installed. --quick does the first of it, with npm alone;
+// WORDS name some of the checks. Says "N passed, N failed" last. Needs prebuilds/ (npm run prebuild), the libtorch that
+// they are for, and the demo model.
 import { spawnSync } from 'node:child_process'
 import {
   chmodSync,
@@ -268,9 +269,13 @@ function readableLibtorch() {
   return copy
 }
 
+/** What --quick checks: that what is packed installs, opens and trains. */
+const quick = ['npm pack', 'npm install', 'doctor opens', 'the demo training']
+
 async function main() {
   const counts = { passed: 0, failed: 0 }
-  const wanted = process.argv.slice(2)
+  const args = process.argv.slice(2)
+  const wanted = args.includes('--quick') ? quick : args
   try {
     bin = bareBin()
     for (const [name, check] of Object.entries(checks)) {

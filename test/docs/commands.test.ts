@@ -24,8 +24,8 @@ const tables: Record<string, Fields> = {
   export: exportFields,
 }
 
-/** Flags of other programs that are named alone: npm's, those of `npm run prebuild` and of `npm run bench`. */
-const others = ['--ignore-scripts', '--cuda', '--only', '--settings', '--windows', '--agree']
+/** Flags of other programs that are named alone: npm's, those of `npm run prebuild`, `ci:install` and `bench`. */
+const others = ['--ignore-scripts', '--cuda', '--built', '--quick', '--only', '--settings', '--windows', '--agree']
 
 const files = markdownFiles(packageRoot).map((path) => ({ path, ...readMarkdown(packageRoot, path) }))
 const scripts = Object.keys(JSON.parse(readFileSync(join(packageRoot, 'package.json'), 'utf8')).scripts)

@@ -27,21 +27,28 @@ function run(npm: string) {
   }
 }
 
-it('runs what the README tells, then the checks', () => {
-  const { status, last, asked } = run('[ "$1" = test ] && echo "120 passed, 0 failed" || true')
-  expect({ status, last }).toEqual({ status: 0, last: '120 passed, 0 failed' })
-  expect(asked).toEqual(['run quickstart', 'test', 'run lint', 'run types'])
+const installed = '*ci:install*) echo "4 passed, 0 failed" ;;'
+
+it('runs what the README tells, then the checks, and adds up what they count', () => {
+  const { status, last, asked } = run(`case "$*" in test) echo "120 passed, 0 failed" ;; ${installed} esac`)
+  expect({ status, last }).toEqual({ status: 0, last: '124 passed, 0 failed' })
+  const pack = ['run prebuild -- --built', 'run ci:install -- --quick']
+  expect(asked).toEqual(['run quickstart', 'test', ...pack, 'run lint', 'run types'])
 })
 
 it('adds one for each other step that fails, and goes on', () => {
   const { status, last, asked } = run(
-    'case "$*" in test) echo "120 passed, 3 failed"; exit 1 ;; "run lint") exit 1 ;; esac',
+    `case "$*" in test) echo "120 passed, 3 failed"; exit 1 ;; "run lint") exit 1 ;; ${installed} esac`,
   )
-  expect({ status, last }).toEqual({ status: 1, last: '120 passed, 4 failed' })
-  expect(asked).toHaveLength(4)
+  expect({ status, last }).toEqual({ status: 1, last: '124 passed, 4 failed' })
+  expect(asked).toHaveLength(6)
 })
 
-it('fails when the tests end without a count', () => {
-  const { status, last } = run('[ "$1" = test ] && exit 139 || true')
-  expect({ status, last }).toEqual({ status: 1, last: '0 passed, 1 failed' })
+it.each([
+  ['fails and gives no count', 'exit 139'],
+  ['gives no count', 'exit 0'],
+  ['fails and counts no failure', 'echo "0 passed, 0 failed"; exit 1'],
+])('fails when npm test %s', (_, does) => {
+  const { status, last } = run(`case "$*" in test) ${does} ;; ${installed} esac`)
+  expect({ status, last }).toEqual({ status: 1, last: '4 passed, 1 failed' })
 })
