@@ -13,6 +13,9 @@ import { randomFrom } from './fuzz/random.mjs'
 import { targets } from './fuzz/targets.mjs'
 import { compileTypeScript } from './prepare.mjs'
 
+/** The environment of readers: under `npm run sanitize` that of an instrumented core. */
+const sanitized = process.env.BT_FUZZ_SANITIZED ? JSON.parse(process.env.BT_FUZZ_SANITIZED) : process.env
+
 /** One target's process, started again when an input ends it. */
 class Reader {
   #child
@@ -39,7 +42,7 @@ class Reader {
       serialization: 'advanced',
       stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
       env: {
-        ...process.env,
+        ...sanitized,
         BT_NATIVE_CACHE: process.env.BT_FUZZ_CACHE ?? '/dev/null/none',
         BT_NATIVE_LIBTORCH: await libtorch(),
       },
