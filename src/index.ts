@@ -188,7 +188,6 @@ export type {
   RunStage,
   ScoreQuality,
   Separating,
-  StageProgress,
   StageStatus,
 } from './report/run.js'
 export type { Point } from './report/thin.js'

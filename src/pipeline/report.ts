@@ -11,7 +11,6 @@ import type { RunComparison, RunCuration, RunLosses, RunReport, RunSample, RunSt
 import { runPage } from '../report/run-page.js'
 import type { Fact } from '../report/training.js'
 import { readReport } from '../train/report.js'
-import { formatDuration } from '../units.js'
 import { packageVersion } from '../version.js'
 import { producersOf } from './execute.js'
 import { comparisonFile, curatedFiles, instructionsFile, lineageFile, modelFolder, reportFile } from './files.js'
@@ -37,18 +36,14 @@ export async function writeRunReport(
 async function runReport(folder: string, recipe: Recipe, stages: Stage[], state: RunState): Promise<RunReport> {
   const records = new Map(state.stages.map((record) => [record.name, record]))
   const done = stages.filter(({ name }) => records.get(name)?.status === 'done')
-  const seconds = state.stages.reduce((sum, record) => sum + record.seconds, 0)
   const evaluation = await readJson<Evaluation>(join(folder, instructionsFile))
   const comparison = await readJson<ModelComparison>(join(folder, comparisonFile))
   const trained = done.filter(({ kind }) => kind === 'train').map(({ name }) => name)
   return {
     title: recipe.name,
     subtitle: `${recipe.model} · ${basename(folder)} · bt-native ${packageVersion()}`,
-    summary: [
-      { name: 'stages done', value: `${done.length} of ${stages.length}` },
-      { name: 'time of all stages', value: formatDuration(seconds) },
-      ...rowFacts(records),
-    ],
+    started: state.stages[0]?.started,
+    summary: rowFacts(records),
     stages: stages.map((stage) => stageOf(stage, records.get(stage.name), stages)),
     curations: await Promise.all(
       done.filter(({ kind }) => kind === 'score').map(({ name }) => curationOf(folder, records.get(name)!)),
@@ -89,13 +84,7 @@ async function curationOf(folder: string, { name, summary }: StageRecord): Promi
     rows,
     kept,
     histograms,
-    calibration: (calibration?.scores ?? []).map(({ score, all }) => ({
-      score,
-      auc: all.auc,
-      interval: all.interval,
-      precision: all.precision,
-      recall: all.recall,
-    })),
+    calibration: (calibration?.scores ?? []).map(({ score, all, kinds }) => ({ score, ...all, kinds })),
     samples: await samplesOf(join(folder, curatedFiles(iteration).scored)),
   }
 }
@@ -228,11 +217,16 @@ function modelTitle(name: string): string {
   return name === 'base' ? 'base model' : name.replace(/^m(\d+)$/, 'M_$1')
 }
 
+/** Options of a part as "part.option"; a list as JSON. */
 function settingsOf(recipe: Recipe): Fact[] {
-  return Object.entries(recipe).map(([name, value]) => ({
-    name,
-    value: typeof value === 'string' ? value : JSON.stringify(value),
-  }))
+  return Object.entries(recipe).flatMap(([part, value]: [string, unknown]) => {
+    if (typeof value !== 'object' || value === null || Array.isArray(value)) return settingOf(part, value)
+    return Object.entries(value).flatMap(([option, of]) => settingOf(`${part}.${option}`, of))
+  })
+}
+
+function settingOf(name: string, value: unknown): Fact[] {
+  return value === undefined ? [] : [{ name, value: typeof value === 'string' ? value : JSON.stringify(value) }]
 }
 
 async function readJson<T>(path: string): Promise<T | undefined> {

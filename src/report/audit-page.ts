@@ -2,8 +2,9 @@
 import { type Audit, type AuditRow, type AuditRowSize, type AuditToken, type Spread, stretchesOf } from './audit.js'
 import { auditFacts, notableRows, overlapRows, rowText, templateText, turnsText } from './audit-facts.js'
 import { auditStyle } from './audit-style.js'
-import { Html, html } from './html.js'
+import { type Html, html } from './html.js'
 import { countOf, countText } from './numbers.js'
+import { pageOf } from './page.js'
 import { trainingStyle } from './training-style.js'
 import { visible } from './visible.js'
 
@@ -11,18 +12,7 @@ import { visible } from './visible.js'
 export function auditPage(audit: Audit): string {
   const title = `Audit of ${audit.data}`
   const files = audit.validationData === undefined ? '' : `, validated on ${audit.validationData}`
-  return html`<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
-<title>${title}</title>
-<style>${new Html(trainingStyle + auditStyle)}</style>
-</head>
-<body>
-<main>
-<h1>${title}</h1>
+  const body = html`<h1>${title}</h1>
 <p class="subtitle">what ${audit.model} is trained on, at most ${countText(audit.maxTokens)} tokens a row${files}</p>
 <dl class="tiles">${auditFacts(audit).map(tile)}</dl>
 <h2>Template</h2>
@@ -38,11 +28,8 @@ ${notable(audit)}
 <p class="note legend-tokens"><b class="scored">scored: the loss counts it</b><span>read, not scored</span>
 <b class="cut">cut: no part of the row</b><span>A change of shade is the next token; point at one for its id.</span></p>
 ${audit.rows.map(rowCard)}
-<footer>Written by <code>bt-native audit</code>.</footer>
-</main>
-</body>
-</html>
-`.text
+<footer>Written by <code>bt-native audit</code>.</footer>`
+  return pageOf({ title, style: trainingStyle + auditStyle, body })
 }
 
 function conversation({ template: { conversation }, turns }: Audit): Html | undefined {

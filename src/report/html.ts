@@ -5,15 +5,15 @@ export class Html {
   constructor(readonly text: string) {}
 }
 
-type Part = string | number | Html | undefined | readonly Part[]
+type Part = string | number | Html | undefined | false | readonly Part[]
 
-/** html`<b>${text}</b>`: texts are escaped, Html is not, lists are joined, undefined is nothing. */
+/** html`<b>${text}</b>`: texts are escaped, Html is not, lists are joined, undefined and false are nothing. */
 export function html(strings: TemplateStringsArray, ...parts: Part[]): Html {
   return new Html(strings.map((text, at) => text + (at < parts.length ? textOf(parts[at]) : '')).join(''))
 }
 
 function textOf(part: Part): string {
-  if (part === undefined) return ''
+  if (part === undefined || part === false) return ''
   if (part instanceof Html) return part.text
   if (typeof part === 'string' || typeof part === 'number') return escapeHtml(String(part))
   return part.map(textOf).join('')

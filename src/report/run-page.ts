@@ -1,213 +1,152 @@
 // A run of the loop as one HTML page that needs nothing else: how rows flowed from stage to stage, scores before and after
-// the selection, losses, comparisons, samples, settings. Pure: data in, text out.
+// the selection, losses, comparisons, rows, settings. Pure: data in, text out.
 
 import { formatDuration } from '../units.js'
-import { drawChart, type Series } from './chart.js'
-import { Html, html } from './html.js'
+import { forestPlot } from './forest.js'
+import { type Html, html } from './html.js'
 import { countText, percentText } from './numbers.js'
-import type {
-  Interval,
-  Measured,
-  RunComparison,
-  RunCuration,
-  RunHistogram,
-  RunLosses,
-  RunReport,
-  RunSample,
-  RunStage,
-  ScoreQuality,
-  StageStatus,
-} from './run.js'
+import { card, optionList, pageOf, tiles } from './page.js'
+import type { RunReport, RunStage } from './run.js'
 import { flowDiagram } from './run-flow.js'
+import { lossesSection } from './run-losses.js'
+import { curationSamples, textBlock } from './run-samples.js'
+import { calibrationTables, scoreHistograms } from './run-scores.js'
 import { runStyle } from './run-style.js'
+import { secondsOf, stateText, statusWords, timeText } from './run-words.js'
+import { oneLine } from './table.js'
+import type { Fact } from './training.js'
 import { trainingStyle } from './training-style.js'
 
 /** The whole document. Whatever texts a run holds, they show as they are and do nothing. */
 export function runPage(report: RunReport): string {
-  return html`<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
-<title>${report.title} · run report</title>
-<style>${new Html(trainingStyle)}${new Html(runStyle)}</style>
-</head>
-<body>
-<main>
-<h1>${report.title}<span class="state">${isFinished(report) ? 'finished' : 'not finished'}</span></h1>
-<p class="subtitle">${report.subtitle}</p>
-<dl class="tiles">${(report.summary ?? []).map(({ name, value }) => html`<div><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>
-<h2>Stages</h2>
-<div class="card flow">${flowDiagram(report.stages)}</div>
-${stageTable(report.stages)}
-${comparisons(report)}
-${(report.curations ?? []).map(curation)}
-${losses(report.losses ?? [])}
-<h2>Settings</h2>
-<div class="card"><dl class="options">
-${(report.settings ?? []).map(({ name, value }) => html`<div><dt>${name}</dt><dd>${value}</dd></div>`)}
-</dl></div>
-<footer>Written by <code>bt-native run</code> after each stage. <code>bt-native trace ID --run FOLDER</code> tells where a row
-comes from; <code>lineage.parquet</code> has all of them.</footer>
-</main>
-</body>
-</html>
-`.text
+  const { title = 'run', subtitle, stages, curations = [], comparisons = [] } = report
+  const body = html`<h1>${title}<span class="state">${stateText(report)}</span></h1>
+<p class="subtitle">${subtitle}</p>
+${tiles([...timeFacts(report), ...(report.summary ?? [])])}
+<h2 id="stages">Stages</h2>
+${
+  stages.length > 0
+    ? html`<div class="card flow" role="group" aria-label="flow diagram">${flowDiagram(stages)}</div>
+<p class="note">Lines are as thick as the rows that go along them; dashed: a model, or nothing
+yet. What a stage reads from one further up is not drawn where other stages lie between.</p>${stageTable(stages)}`
+    : html`<p class="note">No stage yet.</p>`
+}
+${droppedSection(stages)}
+${
+  comparisons.length > 0 &&
+  html`<h2 id="measured">What was measured</h2>
+<p class="note">Points with their 95 % intervals.</p><div class="forests">${comparisons.map(forestPlot)}</div>`
+}
+${curationSection(report)}
+${calibrationTables(curations)}
+${lossesSection(report.losses ?? [])}
+${settingsSection(report.settings)}
+${lineageSection(report)}
+<footer>Written by <code>bt-native run</code> after each stage, from the files beside it.</footer>`
+  return pageOf({ title: `${title} · run report`, style: trainingStyle + runStyle, body })
 }
 
-const statusWords: Record<StageStatus, string> = {
-  done: 'done',
-  skipped: 'done before',
-  running: 'not finished',
-  failed: 'failed',
-  waiting: 'not run yet',
+function timeFacts({ started, stages }: RunReport): Fact[] {
+  const facts: Fact[] = []
+  if (started !== undefined) facts.push({ name: 'Begun', value: dateText(started) })
+  if (secondsOf(stages) > 0) facts.push({ name: 'Time of all stages', value: formatDuration(secondsOf(stages)) })
+  return facts
 }
+
+/** "2026-11-26 09:40 UTC"; what is no date as it is. */
+function dateText(iso: string): string {
+  const date = new Date(iso)
+  return Number.isNaN(date.getTime()) ? iso : `${date.toISOString().slice(0, 16).replace('T', ' ')} UTC`
+}
+
+/** Columns of what is said of a stage: an error may be long. */
+const mostWords = 400
 
 function stageTable(stages: readonly RunStage[]): Html {
   const count = (value: number | undefined) =>
     html`<td class="number">${value === undefined ? '' : countText(value)}</td>`
   const row = (
     stage: RunStage,
-  ) => html`<tr class="${stage.status}"><td><strong>${stage.name}</strong> ${stage.title}</td>
-<td>${statusWords[stage.status]}</td>${count(stage.rowsIn)}${count(stage.rowsOut)}
-<td class="number">${stage.seconds === undefined ? '' : formatDuration(stage.seconds)}</td>
-<td>${stage.error ?? stage.note}${droppedOf(stage)}</td></tr>
+  ) => html`<tr class="${stage.status}"><th scope="row">${stage.name}</th><td class="status">${statusWords[stage.status]}</td>
+${count(stage.rowsIn)}${count(stage.rowsOut)}<td class="number">${timeText(stage)}</td><td class="came" data-status="${statusWords[stage.status]}"><bdi>${oneLine(stage.error ?? stage.note ?? stage.title ?? '', mostWords)}</bdi></td></tr>
 `
-  return html`<div class="card wide"><table>
-<tr><th>stage</th><th></th><th class="number">rows in</th><th class="number">rows out</th><th class="number">time</th><th></th></tr>
+  return html`<div class="card wide" role="region" tabindex="0" aria-label="stages"><table class="stages">
+<tr><th scope="col">stage</th><th scope="col" class="status">status</th><th scope="col" class="number">rows in</th><th scope="col" class="number">rows out</th><th scope="col" class="number">time</th><th scope="col" class="came">what came of it</th></tr>
 ${stages.map(row)}</table></div>`
 }
 
-function droppedOf({ dropped = [] }: RunStage): Html | undefined {
-  if (dropped.length === 0) return undefined
-  const all = dropped.reduce((sum, { count }) => sum + count, 0)
-  return html`<details><summary>${countText(all)} left out</summary>
-<ul>${dropped.map(({ reason, count }) => html`<li>${reason}: ${countText(count)}</li>`)}</ul></details>`
-}
-
-function isFinished({ stages }: RunReport): boolean {
-  return stages.every(({ status }) => status === 'done' || status === 'skipped')
-}
-
-function comparisons({ comparisons: all = [] }: RunReport): Html | undefined {
+/** What each stage left out, most first. */
+function droppedSection(stages: readonly RunStage[]): Html | undefined {
+  const all = stages.flatMap((stage) =>
+    (stage.dropped ?? [])
+      .filter(({ count }) => count > 0)
+      .toSorted((a, b) => b.count - a.count)
+      .map((drop, at) => ({ ...drop, stage: at === 0 ? stage.name : '', of: inputOf(stage) })),
+  )
   if (all.length === 0) return undefined
-  return html`<h2>What the models reach</h2>
-<div class="charts">${all.map(comparison)}</div>`
-}
-
-function comparison({ title, unit = '', note, systems, differences = [] }: RunComparison): Html {
-  const digits = unit.startsWith('nats') ? 3 : 1
-  const named = differences.map(({ name, baseline, p, ...one }) => ({
-    ...one,
-    name: `${name} − ${baseline}`,
-    note: one.interval ? verdict(one.interval, p) : undefined,
-  }))
-  return html`${forest(title, unit, systems, digits, undefined, note)}
-${named.length > 0 ? forest('Differences', `${unit}, the same rows for both`, named, digits + 1, 0) : undefined}`
-}
-
-function verdict([low, high]: Interval, p: number | undefined): string {
-  const clear = low > 0 ? 'better' : high < 0 ? 'worse' : 'not clear of zero'
-  return p === undefined ? clear : `${clear}, p ${p < 0.001 ? '< 0.001' : p.toFixed(3)}`
-}
-
-type Row = Measured & { note?: string | undefined }
-
-/** Points with their intervals, one below the other. */
-function forest(title: string, unit: string, rows: readonly Row[], digits: number, zero?: number, note?: string): Html {
-  const ends = rows.flatMap(({ value, interval }) => [value, ...(interval ?? [])])
-  const low = Math.min(...ends, zero ?? Number.POSITIVE_INFINITY)
-  const high = Math.max(...ends, zero ?? Number.NEGATIVE_INFINITY)
-  const at = (value: number) => Number((4 + (92 * (value - low)) / (high - low || 1)).toFixed(2))
-  const line = ({ name, value, interval, note }: Row) => {
-    const words = interval
-      ? `${value.toFixed(digits)} [${interval.map((end) => end.toFixed(digits)).join(', ')}]`
-      : value.toFixed(digits)
-    const whisker =
-      interval &&
-      html`<i class="whisker" style="left:${at(interval[0])}%;width:${at(interval[1]) - at(interval[0])}%"></i>`
-    const mark = zero === undefined ? undefined : html`<i class="zero" style="left:${at(zero)}%"></i>`
-    return html`<tr><th scope="row">${name}</th><td class="track"><div aria-hidden="true">${mark}${whisker}<i class="point" style="left:${at(value)}%"></i></div></td>
-<td class="number">${words}${note && html`<br><span class="note">${note}</span>`}</td></tr>
+  const most = Math.max(...all.map(({ count }) => count))
+  return html`<h2 id="dropped">What was dropped, and why</h2>
+<div class="card wide" role="region" tabindex="0" aria-label="dropped rows"><table class="dropped">
+<tr><th scope="col">stage</th><th scope="col">reason</th><th scope="col" class="number">rows</th><th scope="col" class="number">of its input</th><td class="bar"></td></tr>
+${all.map(({ stage, reason, count, of }) => {
+  const share = of === undefined ? '' : percentText(count / of)
+  return html`<tr class="${stage === '' ? 'same' : 'first'}"><th scope="row">${stage}</th><td><bdi>${reason}</bdi></td><td class="number">${countText(count)}</td>
+<td class="number">${share}</td><td class="bar" aria-hidden="true"><i style="width:${((100 * count) / most).toFixed(1)}%"></i></td></tr>
 `
+})}</table></div>`
+}
+
+/** Rows that a stage got, where what it dropped are some of these: documents are cut into texts, of which it drops some. */
+function inputOf({ rowsIn, rowsOut = 0, dropped = [] }: RunStage): number | undefined {
+  const counted = dropped.reduce((sum, { count }) => sum + count, rowsOut)
+  return rowsIn === undefined || rowsIn === 0 || counted > rowsIn ? undefined : rowsIn
+}
+
+function curationSection({ curations = [] }: RunReport): Html | undefined {
+  if (curations.length === 0) return undefined
+  const kept = curations.map(({ iteration, kept, rows }) => {
+    const share = rows > 0 ? ` (${percentText(kept / rows)})` : ''
+    return `Iteration ${iteration}: ${countText(kept)} of ${countText(rows)} kept${share}.`
+  })
+  return html`<h2 id="curation">Before and after curation</h2>
+<p>${kept.join(' ')}</p>
+${scoreHistograms(curations)}
+${curations.map(curationSamples)}`
+}
+
+/** Characters of a value that stands beside its name; a longer one has lines of its own. */
+const shortValue = 48
+/** Characters of one that is not folded. */
+const longValue = 1000
+
+/** "augment.topP" stands under "augment"; what has no such beginning stands first. */
+function settingsSection(settings: readonly Fact[] = []): Html | undefined {
+  if (settings.length === 0) return undefined
+  const groups = new Map<string, Fact[]>([['', []]])
+  for (const fact of settings) {
+    const [, group = '', name = fact.name] = /^(\w[\w-]*)\.(.+)$/s.exec(fact.name) ?? []
+    groups.set(group, [...(groups.get(group) ?? []), { ...fact, name }])
   }
-  return html`<figure class="chart"><figcaption><strong>${title}</strong> <span class="unit">${unit}</span></figcaption>
-<table class="forest">${rows.map(line)}</table>${note && html`<p class="note">${note}</p>`}</figure>`
+  const drawn = [...groups].filter(([, facts]) => facts.length > 0)
+  return html`<h2 id="settings">Settings</h2>
+<div class="facts settings">${drawn.map(([group, facts]) => card(group === '' ? 'Recipe' : group, settingsList(facts)))}</div>`
 }
 
-function curation({ iteration, rows, kept, histograms = [], calibration = [], samples = [] }: RunCuration): Html {
-  return html`<h2>Rating ${iteration}: ${countText(kept)} of ${countText(rows)} kept</h2>
-<div class="histograms">${histograms.map((one) => histogram(one))}</div>
-${calibrationTable(calibration)}
-${samples.length > 0 ? html`<h3>Some of the rows</h3>${samples.map(sample)}` : undefined}`
+function settingsList(facts: readonly Fact[]): Html {
+  const long = facts.filter(({ value }) => value.length > shortValue || value.includes('\n'))
+  const rest = facts.filter((fact) => !long.includes(fact))
+  return html`${rest.length > 0 && optionList(rest)}${long.map(
+    ({ name, value }) =>
+      html`<p class="label">${name}</p>${value.length > longValue ? textBlock(value) : html`<pre class="value" dir="auto">${value}</pre>`}`,
+  )}`
 }
 
-function histogram({ score, edges, all, kept }: RunHistogram): Html {
-  const most = Math.max(1, ...all)
-  const width = 100 / all.length
-  const bars = all.map((count, bin) => {
-    const x = (bin * width).toFixed(2)
-    const bar = (value: number, style: string) =>
-      html`<rect class="${style}" x="${x}" y="${(50 - (50 * value) / most).toFixed(2)}" width="${(width * 0.9).toFixed(2)}" height="${((50 * value) / most).toFixed(2)}"/>`
-    const title = `${edgeText(edges[bin]!)} to ${edgeText(edges[bin + 1]!)}: ${kept[bin]} of ${count} kept`
-    return html`<g><title>${title}</title>${bar(count, 'all')}${bar(kept[bin]!, 'kept')}</g>`
-  })
-  const total = all.reduce((sum, count) => sum + count, 0)
-  return html`<figure class="chart histogram"><figcaption><strong>${score}</strong></figcaption>
-<svg viewBox="0 0 100 50" preserveAspectRatio="none" role="img" aria-label="${score}: ${total} rows from ${edgeText(edges[0]!)} to ${edgeText(edges.at(-1)!)}">${bars}</svg>
-<div class="ends"><span>${edgeText(edges[0]!)}</span><span>${edgeText(edges.at(-1)!)}</span></div></figure>
-`
-}
-
-function edgeText(value: number): string {
-  return Math.abs(value) >= 100 ? countText(Math.round(value)) : String(Number(value.toPrecision(2)))
-}
-
-function calibrationTable(rows: readonly ScoreQuality[]): Html | undefined {
-  if (rows.length === 0) return undefined
-  const row = ({ score, auc, interval, precision, recall }: ScoreQuality) => html`<tr><td>${score}</td>
-<td class="number">${auc.toFixed(3)}${interval && ` [${interval.map((end) => end.toFixed(3)).join(', ')}]`}</td>
-<td class="number">${percentText(precision)}</td><td class="number">${percentText(recall)}</td></tr>
-`
-  return html`<div class="card wide"><table><caption>Against bad pairs that were planted: instructions of other rows, cut responses,
-other languages. Precision and recall at the threshold with the best F1.</caption>
-<tr><th>score</th><th class="number">AUC</th><th class="number">precision</th><th class="number">recall</th></tr>
-${rows.map(row)}</table></div>`
-}
-
-/** Characters that a sample shows before it is unfolded, and at most. */
-const shortSample = 240
-const longestSample = 4000
-
-function sample({ id, instruction, response, kept, why, scores }: RunSample): Html {
-  const numbers = scores.map(({ name, value }) => `${name} ${Number(value.toPrecision(3))}`).join(' · ')
-  const text = response.length > longestSample ? `${response.slice(0, longestSample)}…` : response
-  const begins = text.replace(/\s+/g, ' ').slice(0, shortSample)
-  return html`<div class="card sample ${kept ? 'kept' : 'left-out'}"><p><strong>${instruction.slice(0, longestSample)}</strong></p>
-<details><summary>${begins}</summary><p>${text}</p></details>
-<p class="note"><b>${kept ? 'kept' : 'left out'}</b>: ${why}. ${numbers} · <code>${id}</code></p></div>
-`
-}
-
-const colours = ['main', 'second', 'third', 'fourth', 'fifth', 'sixth']
-
-function losses(all: readonly RunLosses[]): Html | undefined {
-  const drawn = all.filter(({ training }) => training.length > 0)
-  if (drawn.length === 0) return undefined
-  const series = drawn.flatMap(({ model, training, validation }, at): Series[] => {
-    const style = colours[at % colours.length]!
-    return [
-      { label: model, style, points: training },
-      { label: '', style, as: 'dots', points: validation },
-    ]
-  })
-  const last = Math.max(...drawn.flatMap(({ training }) => training.map(([step]) => step)))
-  return html`<h2>Losses</h2><div class="charts">${drawChart({
-    title: 'Loss',
-    unit: 'nats a token: lines are training, smoothed; dots validation',
-    series,
-    x: { label: 'step', from: 0, to: last },
-    y: { scale: 'around' },
-  })}</div>`
+function lineageSection({ lineage }: RunReport): Html | undefined {
+  if (!lineage) return undefined
+  const { file, id = 'ID' } = lineage
+  return html`<h2 id="lineage">Where a row comes from</h2>
+<div class="card"><p><code>${file}</code> has a line for every pair that was ever written: document and place, models, prompt
+and sampling, scores by iteration, why it was kept or dropped. In the run's folder:</p>
+<pre>npx bt-native trace ${id}
+duckdb -c "SELECT origin, count(*) FROM '${file}' GROUP BY origin"</pre></div>`
 }

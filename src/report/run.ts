@@ -20,23 +20,11 @@ export interface RunStage {
   rowsOut?: number | undefined
   /** Of work, all sittings together; of a running stage, up to now. */
   seconds?: number | undefined
-  /** Of a running stage: how far it is. */
-  progress?: StageProgress | undefined
   /** A few words: "validation loss 2.139". */
   note?: string | undefined
   error?: string | undefined
   /** Rows that it left out, by reason. */
   dropped?: readonly RunDrop[] | undefined
-}
-
-/** How far a running stage is. */
-export interface StageProgress {
-  done: number
-  total?: number | undefined
-  /** What a unit is: "rows", "steps". */
-  unit: string
-  /** Units a second. */
-  rate?: number | undefined
 }
 
 /** What goes from one stage to the next. */
@@ -83,8 +71,6 @@ export interface ScoreQuality extends Separating {
 /** How a score falls, before and after the selection. */
 export interface RunHistogram extends Histogram {
   score: string
-  /** Values at which the selection cuts. */
-  thresholds?: readonly number[] | undefined
 }
 
 /** One round of rating and selecting. */
@@ -106,8 +92,6 @@ export interface RunSample {
   kept: boolean
   why: string
   scores: readonly { name: string; value: number }[]
-  /** What the response was before it was rewritten. */
-  before?: string | undefined
 }
 
 /** Nats a scored token; NaN where there is none. */
@@ -150,16 +134,11 @@ export interface RunReport {
   title?: string | undefined
   /** One line: recipe, model, version. */
   subtitle?: string | undefined
-  /** Begun and last worked on, ISO 8601. */
+  /** When it was begun, ISO 8601. */
   started?: string | undefined
-  ended?: string | undefined
   /** The run in numbers. */
   summary?: readonly Fact[] | undefined
-  /** What it ran on. */
-  machine?: readonly Fact[] | undefined
   curations?: readonly RunCuration[] | undefined
-  /** Rows whose responses were polished, with both. */
-  rewritten?: readonly RunSample[] | undefined
   losses?: readonly RunLosses[] | undefined
   comparisons?: readonly RunComparison[] | undefined
   /** The recipe as it was resolved. */

@@ -38,10 +38,11 @@ export function terminalWidth(): number {
  * @returns lines joined by "\n"; wider than `width` only where what may not be wrapped is
  */
 export function renderTable(
-  columns: readonly TableColumn[],
+  given: readonly TableColumn[],
   rows: readonly (readonly string[])[],
   options: TableOptions = {},
 ): string {
+  const columns = given.map((column) => ({ ...column, title: printable(column.title) }))
   const cells = rows.map((row) => columns.map((_, at) => printable(row[at] ?? '')))
   const widths = fitWidths(columns, cells, options.width ?? terminalWidth())
   const draw = (row: readonly string[]) => drawRow(columns, row, widths)

@@ -1,5 +1,6 @@
 // A training run as one HTML page that needs nothing else: curves, numbers, samples, settings. Pure: data in, text out.
-import { Html, html } from './html.js'
+import { type Html, html } from './html.js'
+import { card, factTable, firstWords, optionList, pageOf, tiles } from './page.js'
 import type { Fact, ReportSample, ReportStep, TrainingReport } from './training.js'
 import { trainingCurves } from './training-curves.js'
 import { trainingStyle } from './training-style.js'
@@ -7,18 +8,7 @@ import { trainingStyle } from './training-style.js'
 /** The whole document. Whatever texts a run holds, they show as they are and do nothing. */
 export function trainingPage(report: TrainingReport): string {
   const state = report.finished ? 'finished' : `after step ${report.lastStep.toLocaleString('en-US')}, not finished`
-  return html`<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
-<title>${report.title} · training report</title>
-<style>${new Html(trainingStyle)}</style>
-</head>
-<body>
-<main>
-<h1>${report.title}<span class="state">${state}</span></h1>
+  const body = html`<h1>${report.title}<span class="state">${state}</span></h1>
 <p class="subtitle">${report.subtitle}</p>
 ${tiles(report.summary)}
 ${trainingCurves(report)}
@@ -26,23 +16,16 @@ ${spikes(report.steps)}
 ${samples(report.samples)}
 <h2>What it was made from</h2>
 <div class="facts">
-${card('Model', pairs(report.model))}
-${card('Data', pairs(report.data))}
+${card('Model', factTable(report.model))}
+${card('Data', factTable(report.data))}
 ${card('Template', template(report.template))}
 </div>
 <h2>Options</h2>
-${options(report.options)}
+<p class="note">Marked: not the default.</p>
+<div class="card">${optionList(report.options)}</div>
 <footer>Written by bt-native from metrics.jsonl, samples.jsonl and bt_native.json beside this file.
-<code>bt-native report</code> writes it again.</footer>
-</main>
-</body>
-</html>
-`.text
-}
-
-function tiles(facts: readonly Fact[]): Html {
-  const tile = ({ name, value }: Fact) => html`<div><dt>${name}</dt><dd>${value}</dd></div>`
-  return html`<dl class="tiles">${facts.map(tile)}</dl>`
+<code>bt-native report</code> writes it again.</footer>`
+  return pageOf({ title: `${report.title} · training report`, style: trainingStyle, body })
 }
 
 /** Spikes that are listed; all are marked in the curves. */
@@ -98,31 +81,9 @@ function sampleRow({ step, epoch, prediction, finish }: ReportSample): Html {
 
 const endings: Record<string, string> = { length: 'no end', 'not-finite': 'the logits were not finite' }
 
-/** Characters of a text that head it; the page cuts them to its width. */
-function firstWords(text: string): string {
-  const flat = text.replace(/\s+/g, ' ').trim()
-  return flat.length > 160 ? `${flat.slice(0, 160).trimEnd()}…` : flat
-}
-
-function card(title: string, content: Html): Html {
-  return html`<div class="card"><h3>${title}</h3>${content}</div>`
-}
-
-function pairs(facts: readonly Fact[]): Html {
-  return html`<table>${facts.map(({ name, value }) => html`<tr><td>${name}</td><td>${value}</td></tr>`)}</table>`
-}
-
 /** The prompt itself stands below, with its line ends. */
 function template(facts: readonly Fact[]): Html {
   const laidOut = facts.filter(({ value }) => value.includes('\n'))
   const rest = facts.filter((fact) => !laidOut.includes(fact))
-  return html`${pairs(rest)}${laidOut.map(({ value }) => html`<pre>${value}</pre>`)}`
-}
-
-function options(facts: readonly Fact[]): Html {
-  const value = (fact: Fact) => (fact.marked ? html`<span class="marked">${fact.value}</span>` : fact.value)
-  return html`<p class="note">Marked: not the default.</p>
-<div class="card"><dl class="options">
-${facts.map((fact) => html`<div><dt>${fact.name}</dt><dd>${value(fact)}</dd></div>`)}
-</dl></div>`
+  return html`${factTable(rest)}${laidOut.map(({ value }) => html`<pre>${value}</pre>`)}`
 }
