@@ -149,7 +149,8 @@ function instructionComparison({ metrics, rows }: Evaluation): RunComparison[] {
   ]
 }
 
-function modelComparisons({ tokens, shuffled, written, judged, ...likelihood }: ModelComparison): RunComparison[] {
+/** A comparison that an earlier version made has no shuffled control: it stands until its stage runs again. */
+function modelComparisons({ tokens, shuffled = [], written, judged, ...likelihood }: ModelComparison): RunComparison[] {
   const rows = likelihood.rows.toLocaleString('en-US')
   const measured = measuredOf(likelihood)
   return [
