@@ -53,7 +53,7 @@ const examples: Record<string, () => void> = {
   'segment.mjs': () => {
     const output = join(folder, 'segments.jsonl')
     expect(run('segment.mjs', join('docs', '*.md'), output)).toMatch(
-      /^\d+ segments of \d+ documents in .*segments\.jsonl { en: \d+ }\nthe longest: ".*" of docs\/[\w-]+\.md, \d+ characters$/m,
+      /^\d+ segments of \d+ documents in .*segments\.jsonl { en: \d+(, null: \d+)? }\nthe longest: ".*" of docs\/[\w-]+\.md, \d+ characters$/m,
     )
     expect(run('segment.mjs', join('docs', '*.md'), output)).toMatch(/is finished already: \d+ segments/)
   },
