@@ -7,8 +7,9 @@ import { resolveOptions } from '../fields.js'
 import { packageVersion } from '../version.js'
 import { addFlags, flagOf, givenOptions } from './flags.js'
 import { formatDuration, plural } from './format.js'
-import { isInterruption, onInterrupt, resumeLine } from './interrupt.js'
+import { resumeLine } from './interrupt.js'
 import { exitCodes, runCommand, type Terminal } from './terminal.js'
+import { reportFact, runWork } from './work.js'
 
 export function addCompare(program: Command): void {
   const command = program
@@ -35,16 +36,16 @@ Examples:
 async function compareCommand(parsed: Record<string, unknown>, terminal: Terminal): Promise<number> {
   const given = resolveOptions(compareSchema, givenOptions<CompareInput>(parsed, compareFields), undefined, flagOf)
   const { compare } = await import('../compare/run.js')
-  const interrupts = onInterrupt(terminal, () => 'stopping after what is under way; all so far is saved')
-  let begun = false
   let machine = ''
-  try {
+  const words = {
+    stopping: 'stopping after what is under way; all so far is saved',
+    stopped: 'stopped; all so far is saved',
+  }
+  return runWork(terminal, words, async (control) => {
     const summary = await compare(given, {
-      signal: interrupts.soft,
-      abort: interrupts.hard,
-      onProgress: terminal.progress,
+      ...control,
       onStart: (start) => {
-        begun = true
+        control.begun = true
         reportStart(start, terminal)
       },
       onModel: (name, { detail, device, precision, threads }) => {
@@ -53,23 +54,15 @@ async function compareCommand(parsed: Record<string, unknown>, terminal: Termina
         if (found !== machine) terminal.info(`machine   ${found}`)
         machine = found
       },
-      onWarning: (text) => terminal.warn(text),
     })
     terminal.endProgress()
     return await reportEnd(summary, terminal)
-  } catch (error) {
-    if (!isInterruption(error, interrupts)) throw error
-    terminal.endProgress()
-    terminal.info(`stopped; all so far is saved\nresume: ${resumeLine(begun)}`)
-    return exitCodes.interrupted
-  } finally {
-    interrupts.dispose()
-  }
+  })
 }
 
 function reportStart(start: CompareStart, terminal: Terminal): void {
   terminal.event({ event: 'started', ...start })
-  const head = (name: string, text: string) => terminal.info(`${terminal.bold(name.padEnd(9))} ${text}`)
+  const head = (name: string, text: string) => reportFact(name, text, terminal)
   terminal.info(`bt-native ${packageVersion()}\n`)
   for (const { name, model, adapter, control } of start.models) {
     head('model', `${name}: ${model}${adapter ? ` with ${adapter}` : ''}${control ? ' (control)' : ''}`)

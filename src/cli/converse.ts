@@ -11,11 +11,11 @@ import {
 } from '../generate/converse-options.js'
 import type { GenerateStart } from '../generate/run.js'
 import { plainName } from '../paths.js'
-import { packageVersion } from '../version.js'
 import { addFlags, countOption, flagOf, givenOptions } from './flags.js'
 import { formatBytes, formatCount, formatDuration, plural } from './format.js'
-import { isInterruption, onInterrupt, resumeLine } from './interrupt.js'
+import { resumeLine } from './interrupt.js'
 import { exitCodes, runCommand, type Terminal } from './terminal.js'
+import { drained, reportFact, reportMachine, runWork } from './work.js'
 
 export function addConverse(program: Command): void {
   const command = program
@@ -48,39 +48,31 @@ async function converseCommand(parsed: Record<string, unknown>, terminal: Termin
   }
   const show = countOption('--show', parsed.show)
   const { converse } = await import('../generate/converse.js')
-  const interrupts = onInterrupt(terminal, () => 'stopping after the tokens under way; conversations so far are saved')
   const shown: WrittenConversation[] = []
-  let begun = false
-  try {
+  const words = {
+    stopping: 'stopping after the tokens under way; conversations so far are saved',
+    stopped: 'stopped; conversations written so far are saved',
+  }
+  return runWork(terminal, words, async (control) => {
     const rows = converse(options, {
-      signal: interrupts.soft,
-      abort: interrupts.hard,
-      onProgress: terminal.progress,
+      ...control,
       onStart: (start) => {
-        begun = true
+        control.begun = true
         reportStart(start, options, terminal)
       },
-      onWarning: (text) => terminal.warn(text),
     })
-    let next = await rows.next()
-    for (; !next.done; next = await rows.next()) if (shown.length < show) shown.push(next.value)
+    const summary = await drained(rows, (row) => {
+      if (shown.length < show) shown.push(row)
+    })
     terminal.endProgress()
-    return reportEnd(next.value, shown, terminal)
-  } catch (error) {
-    if (!isInterruption(error, interrupts)) throw error
-    terminal.endProgress()
-    terminal.info(`stopped; conversations written so far are saved\nresume: ${resumeLine(begun)}`)
-    return exitCodes.interrupted
-  } finally {
-    interrupts.dispose()
-  }
+    return reportEnd(summary, shown, terminal)
+  })
 }
 
 function reportStart(start: GenerateStart, { output }: ConverseOptions, terminal: Terminal): void {
   terminal.event({ event: 'started', ...start })
-  const threads = start.device === 'cpu' ? `, ${plural(start.threads, 'thread')}` : ''
-  const head = (name: string, text: string) => terminal.info(`${terminal.bold(name.padEnd(9))} ${text}`)
-  terminal.info(`bt-native ${packageVersion()} · ${start.detail} · ${start.device}${threads}, ${start.precision}\n`)
+  const head = (name: string, text: string) => reportFact(name, text, terminal)
+  reportMachine(start, terminal)
   head('model', start.model)
   if (start.adapter) head('adapter', start.adapter)
   head('template', `${start.template.task}/${start.template.form} ${start.template.hash}   "${start.template.ask}"`)

@@ -7,11 +7,11 @@ import type { CurateStart, CurateSummary } from '../curate/types.js'
 import { resolveOptions } from '../fields.js'
 import { histogramText, sparkline } from '../report/histogram.js'
 import { renderTable } from '../report/table.js'
-import { packageVersion } from '../version.js'
 import { addFlags, flagOf, givenOptions } from './flags.js'
 import { formatBytes, formatCount, formatDuration, formatPercent, plural } from './format.js'
-import { isInterruption, onInterrupt, resumeLine } from './interrupt.js'
+import { resumeLine } from './interrupt.js'
 import { exitCodes, runCommand, type Terminal } from './terminal.js'
+import { drained, reportFact, reportMachine, runWork } from './work.js'
 
 export function addCurate(program: Command): void {
   const command = program
@@ -38,40 +38,30 @@ Examples:
 async function curateCommand(parsed: Record<string, unknown>, terminal: Terminal): Promise<number> {
   const given = resolveOptions(curateSchema, givenOptions<CurateInput>(parsed, curateFields), undefined, flagOf)
   const { curate } = await import('../curate/run.js')
-  const interrupts = onInterrupt(terminal, () => 'stopping after the rows under way; scores so far are saved')
-  let begun = false
-  try {
-    const rows = curate(given, {
-      signal: interrupts.soft,
-      abort: interrupts.hard,
-      onProgress: terminal.progress,
-      onStart: (start) => {
-        reportStart(start, begun, terminal)
-        begun = true
-      },
-      onWarning: (text) => terminal.warn(text),
-    })
-    let next = await rows.next()
-    while (!next.done) next = await rows.next()
-    terminal.endProgress()
-    return reportEnd(next.value, terminal)
-  } catch (error) {
-    if (!isInterruption(error, interrupts)) throw error
-    terminal.endProgress()
-    terminal.info(`stopped; scores so far are saved\nresume: ${resumeLine(begun)}`)
-    return exitCodes.interrupted
-  } finally {
-    interrupts.dispose()
+  const words = {
+    stopping: 'stopping after the rows under way; scores so far are saved',
+    stopped: 'stopped; scores so far are saved',
   }
+  return runWork(terminal, words, async (control) => {
+    const rows = curate(given, {
+      ...control,
+      onStart: (start) => {
+        reportStart(start, control.begun, terminal)
+        control.begun = true
+      },
+    })
+    const summary = await drained(rows)
+    terminal.endProgress()
+    return reportEnd(summary, terminal)
+  })
 }
 
 /** @param again models are loaded already: another stage begins */
 function reportStart(start: CurateStart, again: boolean, terminal: Terminal): void {
   terminal.event({ event: 'started', ...start })
   if (again) return
-  const threads = start.device === 'cpu' ? `, ${plural(start.threads, 'thread')}` : ''
-  const head = (name: string, text: string) => terminal.info(`${terminal.bold(name.padEnd(9))} ${text}`)
-  terminal.info(`bt-native ${packageVersion()} · ${start.detail} · ${start.device}${threads}, ${start.precision}\n`)
+  const head = (name: string, text: string) => reportFact(name, text, terminal)
+  reportMachine(start, terminal)
   head('model', start.model)
   if (start.adapter) head('adapter', start.adapter)
   head('template', start.template)

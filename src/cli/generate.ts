@@ -6,11 +6,11 @@ import { type GenerateInput, type GenerateOptions, generateFields, generateSchem
 import type { GenerateStart } from '../generate/run.js'
 import type { GeneratedRow, GenerateSummary } from '../generate/types.js'
 import { plainName } from '../paths.js'
-import { packageVersion } from '../version.js'
 import { addFlags, countOption, flagOf, givenOptions } from './flags.js'
 import { formatBytes, formatCount, formatDuration, plural } from './format.js'
-import { isInterruption, onInterrupt, resumeLine } from './interrupt.js'
+import { resumeLine } from './interrupt.js'
 import { exitCodes, runCommand, type Terminal } from './terminal.js'
+import { drained, reportFact, reportMachine, runWork } from './work.js'
 
 export function addGenerate(program: Command): void {
   const command = program
@@ -42,35 +42,28 @@ async function generateCommand(parsed: Record<string, unknown>, terminal: Termin
   }
   const show = countOption('--show', parsed.show)
   const { generate } = await import('../generate/run.js')
-  const interrupts = onInterrupt(terminal, () => 'stopping after the tokens under way; rows so far are saved')
   const shown: GeneratedRow[] = []
-  let begun = false
   let sharded = false
-  try {
+  const words = {
+    stopping: 'stopping after the tokens under way; rows so far are saved',
+    stopped: 'stopped; rows written so far are saved',
+  }
+  return runWork(terminal, words, async (control) => {
     const rows = generate(options, {
-      signal: interrupts.soft,
-      abort: interrupts.hard,
-      onProgress: terminal.progress,
+      ...control,
       onStart: (start) => {
-        begun = true
+        control.begun = true
         sharded = start.shard !== undefined
         reportStart(start, options, terminal)
       },
-      onWarning: (text) => terminal.warn(text),
     })
-    let next = await rows.next()
-    for (; !next.done; next = await rows.next()) if (shown.length < show) shown.push(next.value)
+    const summary = await drained(rows, (row) => {
+      if (shown.length < show) shown.push(row)
+    })
     terminal.endProgress()
     const following = sharded ? `merge-shards --output ${options.output}` : `evaluate --predictions ${options.output}`
-    return reportEnd(next.value, { shown, following }, terminal)
-  } catch (error) {
-    if (!isInterruption(error, interrupts)) throw error
-    terminal.endProgress()
-    terminal.info(`stopped; rows written so far are saved\nresume: ${resumeLine(begun)}`)
-    return exitCodes.interrupted
-  } finally {
-    interrupts.dispose()
-  }
+    return reportEnd(summary, { shown, following }, terminal)
+  })
 }
 
 /** What comes from a pipe goes into one. */
@@ -80,10 +73,9 @@ function defaultOutput(input: string): string {
 
 function reportStart(start: GenerateStart, options: GenerateOptions, terminal: Terminal): void {
   terminal.event({ event: 'started', ...start })
-  const threads = start.device === 'cpu' ? `, ${plural(start.threads, 'thread')}` : ''
   const { task, form, hash, ask } = start.template
-  const head = (name: string, text: string) => terminal.info(`${terminal.bold(name.padEnd(9))} ${text}`)
-  terminal.info(`bt-native ${packageVersion()} · ${start.detail} · ${start.device}${threads}, ${start.precision}\n`)
+  const head = (name: string, text: string) => reportFact(name, text, terminal)
+  reportMachine(start, terminal)
   head('model', start.model)
   if (start.adapter) head('adapter', start.adapter)
   head('template', `${task}/${form} ${hash}   "${ask}"`)

@@ -4,11 +4,11 @@ import { resolveOptions } from '../fields.js'
 import { renderTable } from '../report/table.js'
 import { type RewriteInput, rewriteFields, rewriteSchema } from '../rewrite/options.js'
 import type { RewriteOutcome, RewriteStart, RewriteSummary } from '../rewrite/types.js'
-import { packageVersion } from '../version.js'
 import { addFlags, flagOf, givenOptions } from './flags.js'
 import { formatBytes, formatCount, formatDuration, formatPercent, plural } from './format.js'
-import { isInterruption, onInterrupt, resumeLine } from './interrupt.js'
+import { resumeLine } from './interrupt.js'
 import { exitCodes, runCommand, type Terminal } from './terminal.js'
+import { drained, reportFact, reportMachine, runWork } from './work.js'
 
 export function addRewrite(program: Command): void {
   const command = program
@@ -35,45 +35,35 @@ Examples:
 async function rewriteCommand(parsed: Record<string, unknown>, terminal: Terminal): Promise<number> {
   const given = resolveOptions(rewriteSchema, givenOptions<RewriteInput>(parsed, rewriteFields), undefined, flagOf)
   const { rewrite } = await import('../rewrite/run.js')
-  const interrupts = onInterrupt(terminal, () => 'stopping after the rows under way; rows so far are saved')
-  let begun = false
-  try {
+  const words = {
+    stopping: 'stopping after the rows under way; rows so far are saved',
+    stopped: 'stopped; rows so far are saved',
+  }
+  return runWork(terminal, words, async (control) => {
     const rows = rewrite(given, {
-      signal: interrupts.soft,
-      abort: interrupts.hard,
-      onProgress: terminal.progress,
+      ...control,
       onStart: (start) => {
-        begun = true
+        control.begun = true
         reportStart(start, terminal)
       },
-      onWarning: (text) => terminal.warn(text),
     })
-    let next = await rows.next()
-    while (!next.done) next = await rows.next()
+    const summary = await drained(rows)
     terminal.endProgress()
-    return reportEnd(next.value, terminal)
-  } catch (error) {
-    if (!isInterruption(error, interrupts)) throw error
-    terminal.endProgress()
-    terminal.info(`stopped; rows so far are saved\nresume: ${resumeLine(begun)}`)
-    return exitCodes.interrupted
-  } finally {
-    interrupts.dispose()
-  }
+    return reportEnd(summary, terminal)
+  })
 }
 
 function reportStart(start: RewriteStart, terminal: Terminal): void {
   terminal.event({ event: 'started', ...start })
-  const threads = start.device === 'cpu' ? `, ${plural(start.threads, 'thread')}` : ''
-  const head = (name: string, text: string) => terminal.info(`${terminal.bold(name.padEnd(9))} ${text}`)
-  terminal.info(`bt-native ${packageVersion()} · ${start.detail} · ${start.device}${threads}, ${start.precision}\n`)
+  const head = (name: string, text: string) => reportFact(name, text, terminal)
+  reportMachine(start, terminal)
   head('model', start.model)
   if (start.adapter) head('adapter', start.adapter)
   head('judged by', start.by)
   if (start.rowsDone > 0) terminal.info(`going on after ${plural(start.rowsDone, 'row')}`)
 }
 
-const words: Record<RewriteOutcome, string> = {
+const outcomeWords: Record<RewriteOutcome, string> = {
   kept: 'a new response stands',
   same: 'the same was written',
   'too long': 'the pair does not fit into --max-tokens',
@@ -119,6 +109,10 @@ function showOutcomes({ outcomes, rows }: RewriteSummary, terminal: Terminal): v
     { title: 'rows', align: 'right' as const },
     { title: 'share', align: 'right' as const },
   ]
-  const lines = found.map(([outcome, count]) => [words[outcome], formatCount(count), formatPercent(count / rows)])
+  const lines = found.map(([outcome, count]) => [
+    outcomeWords[outcome],
+    formatCount(count),
+    formatPercent(count / rows),
+  ])
   terminal.result(renderTable(columns, lines, { paintTitle: terminal.bold }))
 }

@@ -5,11 +5,11 @@ import { resolveOptions } from '../fields.js'
 import type { ScoreStart, ScoreSummary } from '../generate/score.js'
 import { type ScoreInput, scoreFields, scoreSchema } from '../generate/score-options.js'
 import { plainName } from '../paths.js'
-import { packageVersion } from '../version.js'
 import { addFlags, flagOf, givenOptions } from './flags.js'
 import { formatBytes, formatCount, formatDuration, plural } from './format.js'
-import { isInterruption, onInterrupt, resumeLine } from './interrupt.js'
+import { resumeLine } from './interrupt.js'
 import { exitCodes, runCommand, type Terminal } from './terminal.js'
+import { drained, reportFact, reportMachine, runWork } from './work.js'
 
 export function addScore(program: Command): void {
   const command = program
@@ -39,41 +39,31 @@ async function scoreCommand(parsed: Record<string, unknown>, terminal: Terminal)
     throw new BtError('BT_USAGE', '--json and --output - both want stdout', { remedy: 'Name a file with --output.' })
   }
   const { score } = await import('../generate/score.js')
-  const interrupts = onInterrupt(terminal, () => 'stopping after the batch under way; rows so far are saved')
-  let begun = false
-  try {
+  const words = {
+    stopping: 'stopping after the batch under way; rows so far are saved',
+    stopped: 'stopped; rows scored so far are saved',
+  }
+  return runWork(terminal, words, async (control) => {
     const rows = score(
       { ...given, output },
       {
-        signal: interrupts.soft,
-        abort: interrupts.hard,
-        onProgress: terminal.progress,
+        ...control,
         onStart: (start) => {
-          begun = true
+          control.begun = true
           reportStart(start, output, terminal)
         },
-        onWarning: (text) => terminal.warn(text),
       },
     )
-    let next = await rows.next()
-    while (!next.done) next = await rows.next()
+    const summary = await drained(rows)
     terminal.endProgress()
-    return reportEnd(next.value, terminal)
-  } catch (error) {
-    if (!isInterruption(error, interrupts)) throw error
-    terminal.endProgress()
-    terminal.info(`stopped; rows scored so far are saved\nresume: ${resumeLine(begun)}`)
-    return exitCodes.interrupted
-  } finally {
-    interrupts.dispose()
-  }
+    return reportEnd(summary, terminal)
+  })
 }
 
 function reportStart(start: ScoreStart, output: string, terminal: Terminal): void {
   terminal.event({ event: 'started', ...start })
-  const threads = start.device === 'cpu' ? `, ${plural(start.threads, 'thread')}` : ''
-  const head = (name: string, text: string) => terminal.info(`${terminal.bold(name.padEnd(9))} ${text}`)
-  terminal.info(`bt-native ${packageVersion()} · ${start.detail} · ${start.device}${threads}, ${start.precision}\n`)
+  const head = (name: string, text: string) => reportFact(name, text, terminal)
+  reportMachine(start, terminal)
   head('model', start.model)
   if (start.adapter) head('adapter', start.adapter)
   head('template', start.template)
