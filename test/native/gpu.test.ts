@@ -114,6 +114,15 @@ describe.skipIf(!hasGpu())('on a GPU', () => {
     })
   })
 
+  test('hidden states are those of the CPU', async () => {
+    await onBoth(tinyConfig, 'float32', async (models) => {
+      const batch = raggedBatch([30, 12, 5], xorshift(3))
+      const [found, truth] = [await models.gpu.hiddenStates(batch), await models.cpu.hiddenStates(batch)]
+      expect(found).toHaveLength(3 * tinyConfig.hiddenSize)
+      expect(distance([{ data: found }], [{ data: truth }])).toBeLessThan(1e-4)
+    })
+  })
+
   test('flash attention and the kernels of libbt_cuda are in use where the GPU has them', () => {
     const { cuda, cudaKernels } = coreInfo()
     expect(cudaKernels?.problem).toBe('')
