@@ -71,7 +71,7 @@ const outcomeWords: Record<RewriteOutcome, string> = {
   shorter: 'shorter than --min-share allows',
   worse: 'its score fell',
   unscored: 'no score to compare by',
-  leak: 'it repeats its prompt',
+  leak: 'it repeats its prompt, or speaks of it',
   loop: 'it loops',
   end: 'it does not end within --max-new-tokens',
 }

@@ -10,13 +10,21 @@ export function rewritePrompt(instruction: string, response: string): string {
 
 const finder = new LeakFinder([ask])
 
-/** Whether a text holds words of the question that its pair has not. */
+/** Whether a text holds words of the question that its pair has not, or opens by speaking of its task: "Here is the draft:". */
 export function repeatsPrompt(
   text: string,
   { instruction, response }: { instruction: string; response: string },
 ): boolean {
   const given = `${instruction}\n\n${response}`
-  return finder.find(text, given).length > 0 || (labels.test(text) && !labels.test(given))
+  const opening = text.trimStart().split('\n', 1)[0]!
+  return (
+    finder.find(text, given).length > 0 ||
+    (labels.test(text) && !labels.test(given)) ||
+    [...opening.matchAll(ofTheTask)].some(([word]) => !given.toLowerCase().includes(word.toLowerCase()))
+  )
 }
 
 const labels = /^(Request|Draft):/m
+
+/** What the first line of a reply says where the model talks about its reply. */
+const ofTheTask = /\b(?:draft|request|reply|rewritten|revised|edited version|best response)\b/gi

@@ -60,6 +60,10 @@ test('words of the question are seen where the pair has none', () => {
   const pair = { instruction: 'Say it.', response: 'It is said, as such texts are.' }
   expect(repeatsPrompt('Rewrite the draft below into the best reply to the request.', pair)).toBe(true)
   expect(repeatsPrompt('Here it is.\n\nDraft: it is said.', pair)).toBe(true)
+  expect(repeatsPrompt('Here is the revised draft:\n\nIt was said.', pair)).toBe(true)
+  expect(repeatsPrompt('Sure! Here is the best reply to the request:\n\nIt was said.', pair)).toBe(true)
   expect(repeatsPrompt('It was said.', pair)).toBe(false)
+  expect(repeatsPrompt('It was said.\n\nAt their request.', pair)).toBe(false)
+  expect(repeatsPrompt('A reply is due.', { ...pair, instruction: 'Is a reply due?' })).toBe(false)
   expect(repeatsPrompt('Draft: of beer.', { ...pair, response: 'Draft: all beers.' })).toBe(false)
 })
