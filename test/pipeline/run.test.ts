@@ -96,6 +96,19 @@ describe('a run', () => {
     expect(await go(base, output)).toMatchObject({ ran: [], alreadyDone: true })
   }, 120_000)
 
+  test('tells how many rows are too long for a model', async () => {
+    const rows = [...tinyPairs(40), { instruction: 'What comes after this? '.repeat(60), response: 'Nothing at all.' }]
+    const seed = await writeRows(join(folder, 'long.jsonl'), rows)
+    const steps = run({
+      recipe: { ...base, seed: { data: seed } } as Parameters<typeof planRun>[0]['recipe'],
+      output: join(folder, 'long'),
+      until: 'backward',
+    })
+    let next = await steps.next()
+    while (!next.done) next = await steps.next()
+    expect(next.value.stages.find(({ name }) => name === 'backward')?.note).toMatch(/^loss [\d.]+.*, 1 too long$/)
+  })
+
   test('computes anew what another rule of selection changes, and no more', async () => {
     const output = join(folder, 'whole')
     const changed = { ...base, curate: halved }

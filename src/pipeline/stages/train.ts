@@ -1,5 +1,5 @@
 // The models: one that writes instructions, and those that answer.
-import type { TrainSummary } from '../../train/events.js'
+import type { TrainEvent, TrainSummary } from '../../train/events.js'
 import { type TrainInput, trainSchema } from '../../train/options.js'
 import { train } from '../../train/run.js'
 import { adapterFiles, mixFile, modelFolder, seedFile } from '../files.js'
@@ -52,28 +52,38 @@ async function runTraining(options: TrainInput, context: StageContext): Promise<
   const { signal, abort, onProgress, onWarning } = context
   const events = train(options, { onProgress, ...(signal ? { signal } : {}), ...(abort ? { abort } : {}) })
   let rows: number | undefined
+  let leftOut = ''
   let next = await events.next()
   while (!next.done) {
     const event = next.value
-    if (event.type === 'data') rows = event.train + event.validation
+    if (event.type === 'data') {
+      rows = event.train + event.validation
+      leftOut = leftOutOf(event)
+    }
     if (event.type === 'step') onProgress(stepProgress(event.step, event.steps, event.smoothedLoss))
     if (event.type === 'warning') onWarning(event.message)
     next = await events.next()
   }
-  return next.value ? resultOf(next.value, rows) : { summary: {}, interrupted: true }
+  return next.value ? resultOf(next.value, rows, leftOut) : { summary: {}, interrupted: true }
+}
+
+/** ", 40 too long, 2 empty": rows that the model did not see, '' where it saw all. */
+function leftOutOf({ tooLong, dropped }: TrainEvent & { type: 'data' }): string {
+  const counts = dropped.map(({ reason, count }) => `, ${count} ${reason}`)
+  return [...(tooLong > 0 ? [`, ${tooLong} too long`] : []), ...counts].join('')
 }
 
 function stepProgress(done: number, total: number, loss: number) {
   return { label: 'training', done, total, unit: 'steps' as const, note: `loss ${loss.toFixed(3)}` }
 }
 
-function resultOf(summary: TrainSummary, rows: number | undefined): StageResult {
+function resultOf(summary: TrainSummary, rows: number | undefined, leftOut: string): StageResult {
   const { trainLoss, validationLoss, baseLoss } = summary
   const validation =
     validationLoss === undefined ? '' : `, validation ${validationLoss.toFixed(3)} (base ${baseLoss?.toFixed(3)})`
   return {
     ...(rows === undefined ? {} : { rowsIn: rows }),
-    note: `loss ${trainLoss.toFixed(3)}${validation}`,
+    note: `loss ${trainLoss.toFixed(3)}${validation}${leftOut}`,
     summary: { ...summary },
   }
 }
