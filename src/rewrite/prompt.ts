@@ -16,7 +16,7 @@ export function repeatsPrompt(
   { instruction, response }: { instruction: string; response: string },
 ): boolean {
   const given = `${instruction}\n\n${response}`
-  const opening = text.trimStart().split('\n', 1)[0]!
+  const opening = text.trimStart().split('\n', 1)[0]!.slice(0, openingCharacters)
   return (
     finder.find(text, given).length > 0 ||
     (labels.test(text) && !labels.test(given)) ||
@@ -26,5 +26,6 @@ export function repeatsPrompt(
 
 const labels = /^(Request|Draft):/m
 
-/** What the first line of a reply says where the model talks about its reply. */
+/** Where a model talks about its reply, it does so first. */
+const openingCharacters = 160
 const ofTheTask = /\b(?:draft|request|reply|rewritten|revised|edited version|best response)\b/gi
