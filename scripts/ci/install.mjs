@@ -25,6 +25,9 @@ import { tool } from './tools.mjs'
 /** Most bytes of the tarball: cores for two torches and kernels for GPUs take about 5 MB. */
 const mostBytes = 10e6
 
+/** CommonJS packages in a bundle of ES modules ask for Node's own by `require`, which such a bundle lacks. */
+const requireInModules = "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url)"
+
 /** Everything is made in here; its name holds what breaks programs that quote badly. */
 const work = mkdtempSync(join(tmpdir(), 'bt install é 模型 '))
 const folders = { npm: join(work, 'with npm'), pnpm: join(work, 'with pnpm'), bundle: join(work, 'bundle') }
@@ -183,6 +186,7 @@ const checks = {
       format: 'esm',
       outfile,
       external,
+      banner: { js: requireInModules },
       logLevel: 'error',
     })
     const addon = join(installed, 'prebuilds', 'linux-x64', 'bt-native.glibc.node')

@@ -1,6 +1,7 @@
 // Gathers the texts that are to be encoded in one tick and hands them to the library together: it encodes a batch on all
 // cores, but a single text on one, with a turn of the event loop for each.
 import type { Encoding, Tokenizer as Library } from 'tokenizers'
+import { tokenizerFault } from './fault.js'
 
 interface Waiting {
   text: string
@@ -15,7 +16,7 @@ export type Encode = <T>(text: string, read: (encoding: Encoding) => T) => Promi
 /** Texts handed over at a time: bounds the memory of encodings that are not read yet. */
 const batchSize = 128
 
-/** `encode` of the library, in batches. */
+/** `encode` of the library, in batches; rejects with BT_TOKENIZER. */
 export function batchEncoder(library: Library): Encode {
   let waiting: Waiting[] = []
 
@@ -29,7 +30,8 @@ export function batchEncoder(library: Library): Encode {
         const encodings = await library.encodeBatch(texts, { addSpecialTokens: false })
         for (const [i, { done }] of batch.entries()) done(encodings[i]!)
       } catch (error) {
-        for (const { failed } of batch) failed(error)
+        const fault = tokenizerFault(error)
+        for (const { failed } of batch) failed(fault)
       }
     }
   }

@@ -1,9 +1,9 @@
 // A tokenizer that keeps users' text and control tokens apart, over Hugging Face's `tokenizers`.
 // Control tokens are found in templates by string search here; the library sees plain text only.
 import type { Tokenizer as Library } from 'tokenizers'
-import { BtError, messageOf } from '../errors.js'
 import type { TokenizerSource } from '../models/types.js'
 import { batchEncoder } from './batch.js'
+import { tokenizerFault } from './fault.js'
 import { encodePieces } from './pieces.js'
 import { bytesReader } from './spell.js'
 import type { ControlToken, TextPlace, Tokenizer } from './types.js'
@@ -61,10 +61,7 @@ async function openLibrary(json: TokenizerJson): Promise<Library> {
   try {
     return library.Tokenizer.fromString(JSON.stringify(json))
   } catch (error) {
-    throw new BtError('BT_TOKENIZER', `the model's tokenizer.json cannot be used: ${messageOf(error)}`, {
-      remedy: "Fetch the model's files again, or use another conversion of the model.",
-      cause: error,
-    })
+    throw tokenizerFault(error)
   }
 }
 
