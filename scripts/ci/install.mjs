@@ -26,7 +26,8 @@ import { tool } from './tools.mjs'
 const mostBytes = 10e6
 
 /** CommonJS packages in a bundle of ES modules ask for Node's own by `require`, which such a bundle lacks. */
-const requireInModules = "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url)"
+const requireInModules =
+  "import { createRequire as requireFrom } from 'node:module'; const require = requireFrom(import.meta.url)"
 
 /** Everything is made in here; its name holds what breaks programs that quote badly. */
 const work = mkdtempSync(join(tmpdir(), 'bt install é 模型 '))
