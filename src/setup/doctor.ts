@@ -156,11 +156,21 @@ async function addonFinding(
   }
   const message = `addon ${basename(addon.path)} (${addon.kind}), core for torch ${addon.cores.join(', ')}`
   const version = libtorch.find(({ taken }) => taken)?.version?.split('+')[0]
-  if (isCheckout() && addon.kind === 'built' && version && !(await isBuilt(version))) {
-    const details = ['native/ has changed since, or it was built by hand']
-    return { area: 'addon', state: 'warn', message, details, remedy: 'npm run build:native' }
-  }
+  const outdated = isCheckout() && addon.kind === 'built' && version ? await whyOutdated(version) : undefined
+  if (outdated) return { area: 'addon', state: 'warn', message, ...outdated }
   return { area: 'addon', state: 'ok', message }
+}
+
+/** Why what was built in a checkout may not be what its sources say, and what to do about it. */
+async function whyOutdated(version: string): Promise<{ details: string[]; remedy: string } | undefined> {
+  try {
+    if (await isBuilt(version)) return undefined
+  } catch (error) {
+    if (!(error instanceof BtError)) throw error
+    const details = [`whether native/ has changed since cannot be told: ${error.message}`]
+    return { details, remedy: 'npm install' }
+  }
+  return { details: ['native/ has changed since, or it was built by hand'], remedy: 'npm run build:native' }
 }
 
 async function libtorchFinding({ libtorch, probe, addon }: Facts): Promise<Finding> {

@@ -1,6 +1,6 @@
 // Doctor on this machine and on ones made to be wrong. Runs dist/, and opens the real addon and libtorch.
 import { spawnSync } from 'node:child_process'
-import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, cpSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
@@ -57,6 +57,29 @@ describe('bt-native doctor', () => {
     const { facts } = await diagnose(bare())
     expect(facts.cache.parts).toEqual([{ name: 'libtorch-2.9.1-cpu', bytes: 2_500_000 }])
     expect(facts.models).toEqual(['Qwen/Qwen3-0.6B'])
+  })
+})
+
+describe('a checkout without the packages that build', () => {
+  it('gets its list, with what cannot be told and why', () => {
+    const checkout = join(root, 'checkout')
+    for (const part of ['bin', 'dist', 'native', 'src', 'package.json', 'CMakeLists.txt']) {
+      cpSync(join(packageRoot, part), join(checkout, part), { recursive: true })
+    }
+    symlinkSync(join(packageRoot, 'build'), join(checkout, 'build'))
+    mkdirSync(join(checkout, 'node_modules'))
+    for (const name of readdirSync(join(packageRoot, 'node_modules'))) {
+      if (name === 'cmake-js') continue
+      symlinkSync(join(packageRoot, 'node_modules', name), join(checkout, 'node_modules', name))
+    }
+    const doctor = [join(checkout, 'bin', 'bt-native.js'), 'doctor', '--json']
+    const { status, stdout } = spawnSync(process.execPath, doctor, { encoding: 'utf8' })
+    expect(status).toBe(0)
+    expect(about(JSON.parse(stdout) as Diagnosis, 'addon')).toMatchObject({
+      state: 'warn',
+      details: [expect.stringMatching(/^whether native\/ has changed since cannot be told: .*cmake-js is not installed$/)],
+      remedy: 'npm install',
+    })
   })
 })
 
