@@ -77,7 +77,9 @@ describe('a checkout without the packages that build', () => {
     expect(status).toBe(0)
     expect(about(JSON.parse(stdout) as Diagnosis, 'addon')).toMatchObject({
       state: 'warn',
-      details: [expect.stringMatching(/^whether native\/ has changed since cannot be told: .*cmake-js is not installed$/)],
+      details: [
+        expect.stringMatching(/^whether native\/ has changed since cannot be told: .*cmake-js is not installed$/),
+      ],
       remedy: 'npm install',
     })
   })
