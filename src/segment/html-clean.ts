@@ -6,8 +6,8 @@ import { Parser } from 'htmlparser2'
 export const fromAttribute = 'data-bt-from'
 export const toAttribute = 'data-bt-to'
 
-/** Elements in one another; deeper ones lose their tags and keep their text. Finding the main text takes the square of it. */
-const deepest = 64
+/** Elements in one another; deeper ones lose their tags and keep their text. */
+const deepest = 200
 /** Elements of a page; honest pages have a few thousand. */
 export const mostElements = 50_000
 /** Characters that are parsed between two looks at the number of elements. */

@@ -10,6 +10,8 @@ export function htmlOutline(content: string): Outline | { fault: string } {
   const cleaned = cleanMarkup(content)
   if ('fault' in cleaned) return cleaned
   const { document } = parseHTML(cleaned.markup)
+  // The parser makes a text of each character reference; what finds the main text reads all of them over and over.
+  document.documentElement.normalize()
   const article = new Readability<DomNode>(document as never, {
     serializer: (node) => node as unknown as DomNode,
     disableJSONLD: true, // scripts are gone
