@@ -8,10 +8,11 @@
 
 namespace bt {
 
-AdapterProducts::AdapterProducts(const Model& model, Lora& lora, LayerOps& ops, Arena& arena)
+AdapterProducts::AdapterProducts(const Model& model, Lora* lora, LayerOps& ops, Arena& arena)
     : config_(model.config()), lora_(lora), ops_(ops), arena_(arena), narrow_(model.config().layers) {
-  cast_ = model.dtype() == at::kFloat ? lora.weights
-                                      : at::empty(lora.weights.sizes(), lora.weights.options().dtype(model.dtype()));
+  if (lora == nullptr) return;
+  cast_ = model.dtype() == at::kFloat ? lora->weights
+                                      : at::empty(lora->weights.sizes(), lora->weights.options().dtype(model.dtype()));
 }
 
 void AdapterProducts::begin(const DropoutKey& dropout, int64_t tokens, const at::Tensor& predicting, bool keep) {
@@ -19,7 +20,7 @@ void AdapterProducts::begin(const DropoutKey& dropout, int64_t tokens, const at:
   tokens_ = tokens;
   predicting_ = predicting;
   keep_ = keep;
-  if (cast_.scalar_type() != at::kFloat) cast_.copy_(lora_.weights);
+  if (cast_.defined() && cast_.scalar_type() != at::kFloat) cast_.copy_(lora_->weights);
 }
 
 at::Tensor AdapterProducts::matrix(const at::Tensor& leaf) const {
@@ -42,22 +43,22 @@ at::Tensor AdapterProducts::dropped(int64_t layer, Target target, const at::Tens
 
 void AdapterProducts::forward(int64_t layer, Target target, const at::Tensor& x, at::Tensor out) {
   if (!adapted(layer, target)) return;
-  const LoraPair& pair = lora_.pair(layer, target);
+  const LoraPair& pair = lora_->pair(layer, target);
   at::Tensor& narrow = narrow_[layer][static_cast<int>(target)];
   narrow = arena_.get(targetPath(target), {x.size(0), pair.a.size(0)}, keep_ ? layer : 0);
   at::mm_out(narrow, dropped(layer, target, x), matrix(pair.a).t());
-  if (out.defined()) at::addmm_out(out, out, narrow, matrix(pair.b).t(), 1, lora_.scale());
+  if (out.defined()) at::addmm_out(out, out, narrow, matrix(pair.b).t(), 1, lora_->scale());
 }
 
 void AdapterProducts::backward(int64_t layer, Target target, const at::Tensor& x, const at::Tensor& dOut,
                                at::Tensor dx) {
   if (!adapted(layer, target)) return;
-  const LoraPair& pair = lora_.pair(layer, target);
+  const LoraPair& pair = lora_->pair(layer, target);
   const at::Tensor& narrow = narrow_[layer][static_cast<int>(target)];
   at::Tensor dNarrow = arena_.get("dNarrow", narrow.sizes());
   at::mm_out(dNarrow, dOut, matrix(pair.b));
-  dNarrow.mul_(lora_.scale());
-  addProduct(pair.b.grad(), dOut.t(), narrow, lora_.scale());
+  dNarrow.mul_(lora_->scale());
+  addProduct(pair.b.grad(), dOut.t(), narrow, lora_->scale());
   addProduct(pair.a.grad(), dNarrow.t(), dropped(layer, target, x), 1);
   if (!dx.defined()) return;
   if (dropout_.p == 0) {

@@ -14,14 +14,17 @@ namespace bt {
 
 class AdapterProducts {
  public:
-  AdapterProducts(const Model& model, Lora& lora, LayerOps& ops, Arena& arena);
+  // lora null: nothing is adapted.
+  AdapterProducts(const Model& model, Lora* lora, LayerOps& ops, Arena& arena);
 
   // Before each forward: brings the FP32 matrices, which the optimizer moves, into the model's dtype.
   // predicting: [S] the tokens whose rows are computed above the last attention. keep: backward follows, and finds
   // what forward() left for each layer; without it, for the last one.
   void begin(const DropoutKey& dropout, int64_t tokens, const at::Tensor& predicting, bool keep);
 
-  bool adapted(int64_t layer, Target target) const { return lora_.pair(layer, target).a.defined(); }
+  bool adapted(int64_t layer, Target target) const {
+    return lora_ != nullptr && lora_->pair(layer, target).a.defined();
+  }
 
   // out += scale (dropout(x) A^T) B^T.   x: [rows, in]; out: [rows, out], its rows may lie apart. Without `out` it
   // makes what backward() needs alone.
@@ -36,7 +39,7 @@ class AdapterProducts {
   void addProduct(at::Tensor gradient, const at::Tensor& a, const at::Tensor& b, double factor);
 
   const ModelConfig& config_;
-  Lora& lora_;
+  Lora* lora_;
   LayerOps& ops_;
   Arena& arena_;
   at::Tensor cast_;                                       // [P] the adapter's weights in the model's dtype

@@ -1,5 +1,5 @@
-// Pieces of the decoder layer that the packed forward pass and the cached decode share. Plain ATen, differentiable;
-// the caller holds an AutocastGuard.
+// Pieces of the decoder layer in plain ATen, differentiable, as the reference has them. The caller holds an
+// AutocastGuard.
 #pragma once
 #include <ATen/core/Tensor.h>
 

@@ -2,7 +2,9 @@
 #pragma once
 #include <ATen/core/Tensor.h>
 
+#include <functional>
 #include <memory>
+#include <vector>
 
 #include "cuda/bt_cuda.h"
 #include "model/arena.h"
@@ -63,5 +65,26 @@ class StagedEngine : public Engine {
 // replayed.
 std::unique_ptr<Engine> makePaddedEngine(const ModelConfig& config, std::unique_ptr<StagedEngine> engine,
                                          const BtCudaFunctions* cuda = nullptr, int device = 0);
+
+// Rows that go on from tokens whose keys and values are kept elsewhere.
+struct ContinuedRows {
+  std::vector<int32_t> starts;  // [n] tokens of each row before those of the batch
+  std::vector<int32_t> asked;   // [S] tokens of the batch whose hidden states are wanted
+  // In place of each row's own attention, layer by layer: writes out [T, heads headDim].
+  // q: [T, heads, headDim]   k, v: [T, kvHeads, headDim], q and k rotated
+  std::function<void(int64_t layer, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, at::Tensor out)>
+      attend;
+};
+
+// An engine that also goes on with rows.
+class ContinuingEngine : public StagedEngine {
+ public:
+  // Final hidden states [S, hidden] of what rows asks for; `scored` plays no part. Valid until the next forward; no
+  // backward follows.
+  virtual at::Tensor continueRows(const PackedBatch& batch, const ContinuedRows& rows) = 0;
+};
+
+// The same forward, by ATen's operators and, on a GPU, libbt_cuda. lora may be null.
+std::unique_ptr<ContinuingEngine> makeContinuingEngine(Model& model, Lora* lora);
 
 }  // namespace bt

@@ -40,9 +40,9 @@ struct Saved {
   at::Tensor gateUp;               // [rows, 2 inner]
 };
 
-class FusedEngine : public StagedEngine {
+class FusedEngine : public ContinuingEngine {
  public:
-  FusedEngine(Model& model, Lora& lora, std::unique_ptr<LayerOps> ops, bool recompute)
+  FusedEngine(Model& model, Lora* lora, std::unique_ptr<LayerOps> ops, bool recompute)
       : model_(model),
         config_(model.config()),
         recompute_(recompute),
@@ -55,18 +55,20 @@ class FusedEngine : public StagedEngine {
 
   void prepare(const PackedBatch& batch, const DropoutKey& dropout, bool keep) override {
     const at::NoGradGuard noGrad;
-    keep_ = keep;
     batch.validate(config_);
+    continued_ = nullptr;
     // Dropout's masks differ from row to row, so nothing is shared under them.
     const int64_t prefix = dropout.p == 0 && ops_->servesPrefix() ? sharedPrefix(batch) : 0;
     batch_ = prefix > 0 ? withoutRepeats(batch, prefix) : batch;
-    tokens_ = batch_.tokenCount();
-    places_ = Places(batch_);
-    const auto [cos, sin] = model_.rotary(places_.longest + prefix);
-    ops_->begin({&batch_, &places_, prefix, cos, sin, dropout});
-    tokenIds_ = indices("tokenIds", batch_.tokens);
-    predicting_ = indices("predicting", predictingTokens(batch_));
-    adapter_.begin(dropout, tokens_, predicting_, keepsAll());
+    begin(Places(batch_), prefix, predictingTokens(batch_), dropout, keep);
+  }
+
+  at::Tensor continueRows(const PackedBatch& batch, const ContinuedRows& rows) override {
+    const at::NoGradGuard noGrad;
+    batch_ = batch;
+    continued_ = &rows;
+    begin(Places(batch_, rows.starts), 0, rows.asked, {}, false);
+    return run();
   }
 
   at::Tensor run() override {
@@ -108,6 +110,18 @@ class FusedEngine : public StagedEngine {
   }
 
  private:
+  // What asks the host, for batch_. asked: tokens whose hidden states the forward gives.
+  void begin(Places places, int64_t prefix, const std::vector<int32_t>& asked, const DropoutKey& dropout, bool keep) {
+    keep_ = keep;
+    tokens_ = batch_.tokenCount();
+    places_ = std::move(places);
+    const auto [cos, sin] = model_.rotary(places_.longest + prefix);
+    ops_->begin({&batch_, &places_, prefix, cos, sin, dropout});
+    tokenIds_ = indices("tokenIds", batch_.tokens);
+    predicting_ = indices("predicting", asked);
+    adapter_.begin(dropout, tokens_, predicting_, keepsAll());
+  }
+
   // Whether backward finds what it needs of every layer, and not of its input alone.
   bool keepsAll() const { return keep_ && !recompute_; }
   // Which buffers layer l uses: its own where they are kept, else those of every other layer.
@@ -149,7 +163,12 @@ class FusedEngine : public StagedEngine {
     }
     ops_->splitHeads(qkv, saved.q, saved.k, saved.v);
     at::Tensor attended = arena_.get("attended", {rows, q}, place(l));
-    ops_->attention(saved.q, saved.k, saved.v, attended, saved.logSumExp);
+    if (continued_ == nullptr) {
+      ops_->attention(saved.q, saved.k, saved.v, attended, saved.logSumExp);
+    } else {
+      const auto byHead = [&](const at::Tensor& x) { return x.view({rows, -1, config_.headDim}); };
+      continued_->attend(l, byHead(saved.q), byHead(saved.k), byHead(saved.v), attended);
+    }
     saved.attended = attended;
 
     at::Tensor residual = x;
@@ -281,7 +300,8 @@ class FusedEngine : public StagedEngine {
   std::vector<Saved> saved_;
 
   // Of the batch under way.
-  PackedBatch batch_;  // without what its rows share
+  PackedBatch batch_;                         // without what its rows share
+  const ContinuedRows* continued_ = nullptr;  // null: rows stand for themselves
   int64_t tokens_ = 0;
   bool keep_ = true;
   Places places_;
@@ -300,8 +320,14 @@ std::unique_ptr<LayerOps> makeOps(const Model& model, const FusedOptions& option
 
 }  // namespace
 
+std::unique_ptr<ContinuingEngine> makeContinuingEngine(Model& model, Lora* lora) {
+  FusedOptions options;
+  options.aten = model.device().is_cpu();  // CpuOps has an order of its own for q, k and v
+  return std::make_unique<FusedEngine>(model, lora, makeOps(model, options), options.recompute);
+}
+
 std::unique_ptr<Engine> makeFusedEngine(Model& model, Lora& lora, const FusedOptions& options) {
-  auto engine = std::make_unique<FusedEngine>(model, lora, makeOps(model, options), options.recompute);
+  auto engine = std::make_unique<FusedEngine>(model, &lora, makeOps(model, options), options.recompute);
   if (options.graphs == Graphs::padded) return makePaddedEngine(model.config(), std::move(engine));
   // On a CPU generation() says no, so the library is asked for where there is a GPU alone.
   if (options.graphs == Graphs::off || engine->generation() < 0) return engine;

@@ -1,23 +1,20 @@
 #include "sample/aten_engine.h"
 
-#include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
-#include <ATen/ops/cat.h>
-#include <ATen/ops/embedding.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
 #include <ATen/ops/from_blob.h>
-#include <ATen/ops/index_copy.h>
 #include <ATen/ops/index_select.h>
 
 #include <algorithm>
+#include <optional>
+#include <utility>
 
-#include "kernels/log_sum_exp.h"
-#include "model/abort.h"
-#include "model/autocast.h"
 #include "model/decoder.h"
+#include "model/log_probs.h"
 #include "model/logits.h"
-#include "model/reference.h"
+#include "model/targets.h"
+#include "sample/slot_attention.h"
 
 namespace bt {
 
@@ -28,15 +25,63 @@ at::Tensor indices(const std::vector<int64_t>& values, at::Device device) {
       .to(device, at::kLong, /*non_blocking=*/false, /*copy=*/true);
 }
 
+// What a sequence brings into a pass: tokens [first, first + count) of it, after which `known` are in its slot.
+struct Part {
+  int64_t first, count, slot, known;
+};
+
+// Sequences with one new token are attended together, others one by one.
+class PassAttention {
+ public:
+  PassAttention(const ModelConfig& config, const std::vector<Part>& parts, at::Device device) : config_(config) {
+    std::vector<int64_t> tokens, slots, known;
+    for (const Part& part : parts) {
+      if (part.count > 1) {
+        apart_.push_back(part);
+        continue;
+      }
+      tokens.push_back(part.first);
+      slots.push_back(part.slot);
+      known.push_back(part.known);
+    }
+    if (tokens.empty()) return;
+    tokens_ = indices(tokens, device);
+    together_.emplace(slots, known, config.slidingWindow, device);
+  }
+
+  // q: [tokens, heads, headDim]   keys, values: [slots, kvHeads, maxTokens, headDim]   out: [tokens, heads headDim]
+  void operator()(const at::Tensor& q, const at::Tensor& keys, const at::Tensor& values, at::Tensor out) const {
+    if (apart_.empty()) {
+      out.copy_((*together_)(q, keys, values));
+      return;
+    }
+    for (const auto& [first, count, slot, known] : apart_) {
+      const auto ofSlot = [slot = slot, known = known](const at::Tensor& cache) {
+        return cache.select(0, slot).narrow(1, 0, known).transpose(0, 1);
+      };
+      out.narrow(0, first, count).copy_(attend(config_, q.narrow(0, first, count), ofSlot(keys), ofSlot(values)));
+    }
+    if (together_) out.index_copy_(0, tokens_, (*together_)(q.index_select(0, tokens_), keys, values));
+  }
+
+ private:
+  const ModelConfig& config_;
+  std::vector<Part> apart_;
+  at::Tensor tokens_;  // [n] those of sequences that are attended together
+  std::optional<SlotAttention> together_;
+};
+
 }  // namespace
 
 AtenEngine::AtenEngine(std::shared_ptr<Model> model, std::shared_ptr<Lora> lora, int64_t slots, int64_t maxTokens)
-    : model_(std::move(model)), lora_(std::move(lora)), maxTokens_(maxTokens) {
-  model_->load();
+    : model_(std::move(model)),
+      lora_(std::move(lora)),
+      maxTokens_(maxTokens),
+      engine_(makeContinuingEngine(*model_, lora_.get())) {
   const ModelConfig& config = model_->config();
   const auto options = at::TensorOptions().dtype(model_->dtype()).device(model_->device());
   for (int64_t l = 0; l < config.layers; ++l) {
-    keys_.push_back(at::empty({slots * maxTokens, config.kvHeads, config.headDim}, options));
+    keys_.push_back(at::empty({slots, config.kvHeads, maxTokens, config.headDim}, options));
     values_.push_back(at::empty_like(keys_.back()));
   }
   for (int64_t slot = slots; slot-- > 0;) freeSlots_.push_back(static_cast<int32_t>(slot));
@@ -44,9 +89,12 @@ AtenEngine::AtenEngine(std::shared_ptr<Model> model, std::shared_ptr<Lora> lora,
 
 bool AtenEngine::open(CachedSequence& sequence, int64_t, int64_t, int64_t) {
   if (freeSlots_.empty()) return false;
-  sequence.blocks = {freeSlots_.back()};
+  const auto lowest = std::min_element(freeSlots_.begin(), freeSlots_.end());
+  sequence.blocks = {*lowest};
   sequence.length = 0;
-  freeSlots_.pop_back();
+  // What another sequence left is multiplied by zeros, which a NaN would survive.
+  for (const at::Tensor& values : values_) values.select(0, *lowest).zero_();
+  freeSlots_.erase(lowest);
   return true;
 }
 
@@ -59,45 +107,36 @@ void AtenEngine::run(const std::vector<Share>& shares) {
   const at::NoGradGuard noGrad;
   const ModelConfig& config = model_->config();
   const at::Device device = model_->device();
-  const AutocastGuard autocast(device, model_->dtype());
-  std::vector<int64_t> ids, positions, places, asked, counts;
+  PackedBatch batch;
+  ContinuedRows rows;
+  std::vector<int64_t> places;  // in the cache, of each token's heads
+  std::vector<Part> parts;
+  batch.cuSeqlens = {0};
   for (const auto& [sequence, proposed, logits] : shares) {
-    const auto before = static_cast<int64_t>(ids.size());
-    ids.insert(ids.end(), sequence->tokens.begin() + sequence->length, sequence->tokens.end());
-    ids.insert(ids.end(), proposed.begin(), proposed.end());
-    counts.push_back(static_cast<int64_t>(ids.size()) - before);
-    for (int64_t i = 0; i < counts.back(); ++i) {
-      positions.push_back(sequence->length + i);
-      places.push_back(sequence->blocks[0] * maxTokens_ + sequence->length + i);
-      if (i >= counts.back() - logits) asked.push_back(before + i);
+    const int64_t first = batch.tokenCount(), slot = sequence->blocks[0];
+    batch.tokens.insert(batch.tokens.end(), sequence->tokens.begin() + sequence->length, sequence->tokens.end());
+    batch.tokens.insert(batch.tokens.end(), proposed.begin(), proposed.end());
+    const int64_t end = batch.tokenCount(), known = sequence->length + end - first;
+    batch.rows.push_back(static_cast<int32_t>(parts.size()));
+    batch.cuSeqlens.push_back(static_cast<int32_t>(end));
+    rows.starts.push_back(static_cast<int32_t>(sequence->length));
+    for (int64_t token = end - logits; token < end; ++token) rows.asked.push_back(static_cast<int32_t>(token));
+    for (int64_t position = sequence->length; position < known; ++position) {
+      for (int64_t head = 0; head < config.kvHeads; ++head) {
+        places.push_back((slot * config.kvHeads + head) * maxTokens_ + position);
+      }
     }
+    parts.push_back({first, end - first, slot, known});
   }
-  const at::Tensor positionIds = indices(positions, device), cacheIds = indices(places, device);
-  const auto [cosTable, sinTable] = model_->rotary(*std::max_element(positions.begin(), positions.end()) + 1);
-  const at::Tensor cos = cosTable.index_select(0, positionIds).unsqueeze(1);
-  const at::Tensor sin = sinTable.index_select(0, positionIds).unsqueeze(1);
-
-  at::Tensor x = at::embedding(model_->embedding, indices(ids, device));
-  for (int64_t l = 0; l < config.layers; ++l) {
-    checkAbort();
-    const DecoderLayer& layer = model_->layers[l];
-    const LayerLora adapter{lora_.get(), l, {}};
-    const Heads heads = project(config, layer, adapter, rmsNorm(x, layer.inputNorm, config.rmsNormEps), cos, sin);
-    keys_[l].index_copy_(0, cacheIds, heads.k);
-    values_[l].index_copy_(0, cacheIds, heads.v);
-    std::vector<at::Tensor> attended;
-    int64_t begin = 0;
-    for (size_t i = 0; i < shares.size(); ++i) {
-      const CachedSequence& sequence = *shares[i].sequence;
-      const int64_t base = sequence.blocks[0] * maxTokens_, known = sequence.length + counts[i];
-      attended.push_back(attend(config, heads.q.narrow(0, begin, counts[i]), keys_[l].narrow(0, base, known),
-                                values_[l].narrow(0, base, known)));
-      begin += counts[i];
+  const PassAttention attention(config, parts, device);
+  const at::Tensor cacheIds = indices(places, device);
+  rows.attend = [&](int64_t layer, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, at::Tensor out) {
+    for (const auto& [cache, made] : {std::pair{keys_[layer], k}, std::pair{values_[layer], v}}) {
+      cache.view({-1, config.headDim}).index_copy_(0, cacheIds, made.reshape({-1, config.headDim}));
     }
-    x = x + attentionOut(layer, adapter, attended.size() == 1 ? attended[0] : at::cat(attended, 0));
-    x = x + feedForward(layer, adapter, rmsNorm(x, layer.postNorm, config.rmsNormEps));
-  }
-  hidden_ = rmsNorm(x.index_select(0, indices(asked, device)), model_->finalNorm, config.rmsNormEps);
+    attention(q, keys_[layer], values_[layer], out);
+  };
+  hidden_ = engine_->continueRows(batch, rows);
 }
 
 float* AtenEngine::logits(int64_t first, int64_t count) {
@@ -107,19 +146,7 @@ float* AtenEngine::logits(int64_t first, int64_t count) {
 }
 
 std::vector<float> AtenEngine::logProbs(const PackedBatch& batch) {
-  const at::NoGradGuard noGrad;
-  const at::Tensor hidden = referenceForward(*model_, lora_.get(), batch, {});
-  const int64_t vocab = model_->config().vocabSize, most = std::max<int64_t>(1, (int64_t{1} << 24) / vocab);
-  std::vector<float> result;
-  for (int64_t first = 0; first < hidden.size(0); first += most) {
-    const int64_t count = std::min(most, hidden.size(0) - first);
-    const at::Tensor values = logitsOf(hidden.narrow(0, first, count), model_->head);
-    for (int64_t i = 0; i < count; ++i) {
-      const float* row = values.const_data_ptr<float>() + i * vocab;
-      result.push_back(static_cast<float>(row[batch.tokens[batch.scored[first + i]]] - logSumExp(row, vocab)));
-    }
-  }
-  return result;
+  return targetLogProbs(engine_->forward(batch, {}, /*keep=*/false), model_->head, targetsOf(batch));
 }
 
 }  // namespace bt

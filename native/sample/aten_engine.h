@@ -1,11 +1,12 @@
-// Sampling by ATen's operators, on any device and in any type: a stretch of cache for each sequence, and the adapter as
-// it is at the time of a pass. On a CPU a row's last bits depend on its neighbours.
+// Sampling by ATen's operators, on any device and in any type: a slot of cache for each sequence, and the adapter as it
+// is at the time of a pass. A row's last bits depend on its neighbours.
 #pragma once
 #include <ATen/core/Tensor.h>
 
 #include <memory>
 #include <vector>
 
+#include "model/engine.h"
 #include "model/lora.h"
 #include "model/model.h"
 #include "sample/engine.h"
@@ -28,8 +29,9 @@ class AtenEngine : public SamplerEngine {
   std::shared_ptr<Model> model_;
   std::shared_ptr<Lora> lora_;
   int64_t maxTokens_;
-  std::vector<at::Tensor> keys_, values_;  // a layer: [slots * maxTokens, kvHeads, headDim]
+  std::vector<at::Tensor> keys_, values_;  // a layer: [slots, kvHeads, maxTokens, headDim]
   std::vector<int32_t> freeSlots_;
+  std::unique_ptr<ContinuingEngine> engine_;
   at::Tensor hidden_, logits_;
 };
 

@@ -9,8 +9,9 @@
 #include <cstdlib>
 
 #include "model/abort.h"
+#include "model/log_probs.h"
 #include "model/places.h"
-#include "train/targets.h"
+#include "model/targets.h"
 #include "train/trainer.h"
 
 namespace bt {

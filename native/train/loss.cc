@@ -2,17 +2,14 @@
 
 #include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
-#include <ATen/ops/from_blob.h>
 #include <ATen/ops/full.h>
 #include <ATen/ops/mm.h>
 
-#include <algorithm>
 #include <numeric>
 
 #include "kernels/cross_entropy.h"
-#include "model/abort.h"
 #include "model/cuda_call.h"
-#include "model/logits.h"
+#include "model/log_probs.h"
 
 namespace bt {
 
@@ -20,23 +17,6 @@ namespace {
 
 // Of logits at a time. A GPU has the memory, and wants large products.
 int64_t chunkBytes(at::Device device) { return device.is_cpu() ? 32 << 20 : 512 << 20; }
-
-// Calls visit(begin, rows) for each chunk of rows.
-template <typename Visit>
-void eachChunk(const at::Tensor& hidden, const at::Tensor& head, Visit visit) {
-  const int64_t total = hidden.size(0);
-  const int64_t rowBytes = head.size(0) * static_cast<int64_t>(head.element_size());
-  const int64_t step = std::max<int64_t>(16, chunkBytes(head.device()) / rowBytes);
-  for (int64_t begin = 0; begin < total; begin += step) {
-    checkAbort();
-    visit(begin, std::min(step, total - begin));
-  }
-}
-
-// [rows, 1] ids on the device of `like`.
-at::Tensor targetColumn(const int32_t* targets, int64_t rows, const at::Tensor& like) {
-  return at::from_blob(const_cast<int32_t*>(targets), {rows, 1}, at::kInt).to(like.device(), at::kLong);
-}
 
 template <typename T>
 double entropyOf(at::Tensor& logits, const int32_t* targets, double gradScale) {
@@ -87,7 +67,7 @@ ScoredLoss CrossEntropy::operator()(const at::Tensor& hidden, const std::vector<
   if (cuda != nullptr) lossSum = arena_.get("lossSum", {1}, at::kDouble, 0).zero_();
   ScoredLoss result;
   if (gradScale != 0) result.gradHidden = arena_.get("gradHidden", hidden.sizes());
-  eachChunk(hidden, head_, [&](int64_t begin, int64_t rows) {
+  eachLogitChunk(hidden.size(0), head_, chunkBytes(head_.device()), [&](int64_t begin, int64_t rows) {
     at::Tensor logits = arena_.get("logits", {rows, head_.size(0)});
     at::mm_out(logits, hidden.narrow(0, begin, rows), head_.t());
     if (cuda != nullptr) {
@@ -101,21 +81,6 @@ ScoredLoss CrossEntropy::operator()(const at::Tensor& hidden, const std::vector<
     at::mm_out(into, logits, head_);
   });
   if (cuda != nullptr) result.lossSum = lossSum.item<double>();
-  return result;
-}
-
-std::vector<float> targetLogProbs(const at::Tensor& hidden, const at::Tensor& head,
-                                  const std::vector<int32_t>& targets) {
-  const at::NoGradGuard noGrad;
-  std::vector<float> result;
-  result.reserve(targets.size());
-  eachChunk(hidden, head, [&](int64_t begin, int64_t rows) {
-    const at::Tensor logits = logitsOf(hidden.narrow(0, begin, rows), head);
-    const at::Tensor target = targetColumn(targets.data() + begin, rows, logits);
-    const at::Tensor chosen = (logits.gather(1, target) - logits.logsumexp(1, true)).contiguous();
-    const float* data = chosen.data_ptr<float>();
-    result.insert(result.end(), data, data + chosen.numel());
-  });
   return result;
 }
 

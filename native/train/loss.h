@@ -33,8 +33,4 @@ class CrossEntropy {
   Arena arena_;
 };
 
-// [S] log p of each target, nats.
-std::vector<float> targetLogProbs(const at::Tensor& hidden, const at::Tensor& head,
-                                  const std::vector<int32_t>& targets);
-
 }  // namespace bt

@@ -5,10 +5,10 @@
 #include <string>
 
 #include "model/error.h"
+#include "model/log_probs.h"
 #include "model/logits.h"
 #include "model/reference.h"
-#include "train/loss.h"
-#include "train/targets.h"
+#include "model/targets.h"
 
 namespace bt {
 

@@ -14,7 +14,7 @@
 
 #include "model/abort.h"
 #include "model/error.h"
-#include "train/targets.h"
+#include "model/targets.h"
 
 namespace bt {
 

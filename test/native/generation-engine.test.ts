@@ -16,7 +16,7 @@ import type {
   TensorEntry,
 } from '../../src/native/runtime.js'
 import { openRuntime } from '../../src/native/runtime.js'
-import { tinyConfig, tinyLora, tinyModel, tinySampler, xorshift } from './tiny.js'
+import { raggedBatch, tinyConfig, tinyLora, tinyModel, tinySampler, xorshift } from './tiny.js'
 
 /** Heads of 16 take the loops of AVX-512 where the processor has them, heads of 8 the portable ones. */
 const wide = { headDim: 16, heads: 6, kvHeads: 2, hiddenSize: 64, intermediateSize: 96, layers: 3 }
@@ -335,14 +335,83 @@ test('quantized weights are refused where ATen computes', async () => {
   await half.close()
 })
 
-test.each(['float32', 'float16'] as const)('ATen writes the same rows in %s, slot by slot', async (dtype) => {
-  const model = await one.loadModel({ ...tinyModel({ ...tinyConfig, ...wide }), dtype })
-  const list = prompts(6)
-  const aten = await write(model, list, { engine: 'aten', maxSequences: 2, lookup: 3 })
-  const auto = await write(model, list, { maxSequences: 4 })
-  for (const [at, row] of aten.rows.entries()) {
-    expect(row.logProbs[0]).toBeCloseTo(auto.rows[at]!.logProbs[0]!, dtype === 'float32' ? 4 : 2)
-  }
-  expect(aten.rows.map(({ tokens }) => tokens.join())).toEqual(auto.rows.map(({ tokens }) => tokens.join()))
-  await model.close()
+describe("by ATen's operators", () => {
+  const engine = 'aten'
+
+  test.each(Object.keys(families))(
+    '%s: side by side, by lookup and adapted, the same rows and scores',
+    async (name) => {
+      const model = await two.loadModel(tinyModel({ ...tinyConfig, ...wide, ...families[name] }))
+      const lora = await model.attachLora({ ...tinyLora, targets: ['q_proj', 'k_proj', 'o_proj', 'gate_proj'] })
+      await lora.load(
+        (await lora.tensors()).map((one, at) => ({ ...one, data: one.data.map((x, i) => x + Math.sin(i + at) / 9) })),
+      )
+      const list = prompts(11)
+      for (const adapter of [undefined, lora]) {
+        const expected = (await write(model, list, { maxSequences: 4, keepAdapter: true }, adapter)).rows
+        // More slots than rows, as many, and fewer, so that slots are used again beside longer rows.
+        for (const [maxSequences, lookup] of [
+          [16, 0],
+          [11, 0],
+          [3, 0],
+          [1, 0],
+          [4, 3],
+        ] as const) {
+          const { rows } = await write(model, list, { engine, maxSequences, lookup }, adapter)
+          expect(rows.map(({ tokens }) => tokens.join())).toEqual(expected.map(({ tokens }) => tokens.join()))
+          for (const [at, row] of rows.entries())
+            expect(farthestOf(row.logProbs, expected[at]!.logProbs)).toBeLessThan(1e-4)
+        }
+        const batch = raggedBatch([40, 3, 26], xorshift(4))
+        const sampler = await model.createSampler({ ...tinySampler, engine }, adapter)
+        expect(farthestOf(await sampler.logProbs(batch), await model.logProbs(batch, adapter))).toBeLessThan(1e-4)
+        await sampler.close()
+      }
+      await model.close()
+    },
+  )
+
+  test('in FP16 it is as near to FP32 as ten bits are', async () => {
+    const config = { ...tinyConfig, ...wide }
+    const [half, whole] = [
+      await one.loadModel({ ...tinyModel(config), dtype: 'float16' }),
+      await one.loadModel(tinyModel(config)),
+    ]
+    const list = prompts(6)
+    const first = async (model: Model) => {
+      const { rows } = await write(model, list, { engine, maxSequences: 4 })
+      return Float32Array.from(rows, ({ logProbs }) => logProbs[0]!)
+    }
+    expect(farthestOf(await first(half), await first(whole))).toBeLessThan(0.01)
+    const batch = raggedBatch([40, 3, 26], xorshift(4))
+    const sampler = await half.createSampler(tinySampler)
+    expect(farthestOf(await sampler.logProbs(batch), await whole.logProbs(batch))).toBeLessThan(0.01)
+    await Promise.all([half.close(), whole.close()])
+  })
+
+  test('a row that became NaN leaves nothing to the one that has its slot next', async () => {
+    const model = await one.loadModel(tinyModel({ ...tinyConfig, ...wide }))
+    const lora = await model.attachLora({ ...tinyLora, targets: ['v_proj'] })
+    const sane = await lora.tensors()
+    const sampler = await model.createSampler({ ...tinySampler, engine, maxSequences: 2, maxTokens: 64 }, lora)
+    const [short, long] = prompts(2, 8) as [SamplerPrompt, SamplerPrompt]
+    const run = async (list: SamplerPrompt[]) => {
+      await sampler.add(list)
+      const finished: Finished[] = []
+      while (finished.length < list.length) finished.push(...(await sampler.advance(1)).finished)
+      return finished.toSorted((a, b) => a.id - b.id)
+    }
+    const expected = bits(await run([short, long]))
+    await lora.load(sane.map((matrix) => ({ ...matrix, data: matrix.data.map(() => 3e38) })))
+    expect(await run([long])).toMatchObject([{ reason: 'not-finite' }])
+    await lora.load(sane)
+    expect(bits(await run([short, long]))).toEqual(expected)
+    await model.close()
+  })
 })
+
+/** Largest difference between two lists of log-probabilities. */
+function farthestOf(found: Float32Array, expected: Float32Array): number {
+  expect(found).toHaveLength(expected.length)
+  return found.reduce((most, value, at) => Math.max(most, Math.abs(value - expected[at]!)), 0)
+}

@@ -114,6 +114,28 @@ describe.skipIf(!hasGpu())('on a GPU', () => {
     })
   })
 
+  test.each([
+    ['float32', 1e-4],
+    ['bfloat16', 0.05],
+    ['float16', 0.01],
+  ] as const)('scores of a sampler are those of the CPU, adapted and not, in %s', async (dtype, most) => {
+    await onBoth({ ...tinyConfig, headDim: 32 }, dtype, async (models) => {
+      const batch = raggedBatch([30, 12, 5, 64, 2], xorshift(3))
+      for (const adapted of [false, true]) {
+        const scores = async (model: Model) => {
+          const lora = adapted ? await model.attachLora({ ...tinyLora, targets: allTargets }) : undefined
+          await lora?.load(
+            (await lora.tensors()).map((one) => ({ ...one, data: one.data.map((_, i) => Math.sin(i) / 9) })),
+          )
+          return (await model.createSampler(tinySampler, lora)).logProbs(batch)
+        }
+        const [found, truth] = [await scores(models.gpu), await scores(models.cpu)]
+        expect(found).toHaveLength(truth.length)
+        expect(Math.max(...found.map((value, at) => Math.abs(value - truth[at]!)))).toBeLessThan(most)
+      }
+    })
+  })
+
   test('hidden states are those of the CPU', async () => {
     await onBoth(tinyConfig, 'float32', async (models) => {
       const batch = raggedBatch([30, 12, 5], xorshift(3))
