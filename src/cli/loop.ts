@@ -5,8 +5,9 @@ import type { PlannedStage } from '../pipeline/execute.js'
 import type { RunEvent, RunInput, RunPlan, RunSummary } from '../pipeline/run.js'
 import { packageVersion } from '../version.js'
 import { formatCount, formatDuration, plural } from './format.js'
-import { isInterruption, onInterrupt, resumeLine } from './interrupt.js'
+import { resumeLine } from './interrupt.js'
 import { exitCodes, runCommand, type Terminal } from './terminal.js'
+import { drained, runWork } from './work.js'
 
 export function addRun(program: Command): void {
   program
@@ -44,26 +45,15 @@ async function loopCommand(flags: Flags & { recipe: string }, terminal: Terminal
   const { dryRun, json: _json, ...input } = flags
   const { run } = await import('../pipeline/run.js')
   if (dryRun) return dryRunCommand(input, terminal)
-  const interrupts = onInterrupt(terminal, () => 'finishing what is under way, saving')
-  let begun = false
-  try {
-    const events = run(input, { signal: interrupts.soft, abort: interrupts.hard })
+  const words = { stopping: 'finishing what is under way, saving', stopped: 'stopped; what was finished is saved' }
+  return runWork(terminal, words, async (control) => {
     const view = new View(terminal)
-    let next = await events.next()
-    while (!next.done) {
-      begun = true
-      view.show(next.value)
-      next = await events.next()
-    }
-    return await reportEnd(next.value, terminal)
-  } catch (error) {
-    if (!isInterruption(error, interrupts)) throw error
-    terminal.endProgress()
-    terminal.info(`stopped; what was finished is saved\nresume: ${resumeLine(begun)}`)
-    return exitCodes.interrupted
-  } finally {
-    interrupts.dispose()
-  }
+    const summary = await drained(run(input, control), (event) => {
+      control.begun = true
+      view.show(event)
+    })
+    return reportEnd(summary, terminal)
+  })
 }
 
 /** What is told while stages run: a line when one begins and ends, the live line between. */
@@ -114,6 +104,7 @@ class View {
     const rest = this.stages.slice(from).filter(({ status }) => status !== 'done')
     if (rest.some(({ expectedSeconds }) => expectedSeconds === undefined)) return ''
     const seconds = rest.reduce((sum, { expectedSeconds }) => sum + expectedSeconds!, 0)
+    if (seconds < 1) return ''
     return this.terminal.dim(`  about ${formatDuration(seconds)} left`)
   }
 
@@ -179,6 +170,7 @@ async function reportEnd(summary: RunSummary, terminal: Terminal): Promise<numbe
     return exitCodes.interrupted
   }
   const { renderRun } = await import('../report/run-text.js')
+  terminal.info('')
   terminal.result(renderRun(summary.shown, { paintTitle: (text: string) => terminal.bold(text) }))
   terminal.info(
     `\n${terminal.ok('done')} in ${formatDuration(summary.seconds)}. Report: ${relative(process.cwd(), summary.report)}`,

@@ -13,7 +13,7 @@ import {
 import { Html, html } from './html.js'
 import { countOf, countText } from './numbers.js'
 import type { RunStage, StageStatus } from './run.js'
-import { isDone, rowsText, statusWords, timeText } from './run-words.js'
+import { isDone, rowsText, timeText } from './run-words.js'
 import { oneLine, wrapText } from './table.js'
 
 /** A line with the rows that go along it; undefined where it is a model that goes, or nothing yet. */
@@ -173,13 +173,12 @@ ${foot !== '' && html`<text class="foot" x="${round(inner)}" y="${round(bottom)}
 
 /** "3:21" of a stage that is done, else how it stands. */
 function statusText(stage: RunStage): string {
-  return stage.status === 'done' && stage.seconds !== undefined ? timeText(stage) : statusWords[stage.status]
+  return isDone(stage) && stage.seconds !== undefined ? timeText(stage) : stage.status
 }
 
-/** Told apart by form: a filled disc with a tick, a ring with one, a ring with a part, a cross, a ring. */
+/** Told apart by form: a filled disc with a tick, a ring with a part, a cross, a ring. */
 const badges: Record<StageStatus, Html> = {
   done: new Html('<circle class="full" r="8"/><path class="on" d="M-3.6 .3L-1 3L3.8 -2.8"/>'),
-  skipped: new Html('<circle class="ring" r="7.2"/><path class="line" d="M-3.6 .3L-1 3L3.8 -2.8"/>'),
   running: new Html('<circle class="ring" r="7.2"/><path class="part" d="M-2.4 -4L4.2 0L-2.4 4Z"/>'),
   failed: new Html('<circle class="full" r="8"/><path class="on" d="M-3 -3L3 3M3 -3L-3 3"/>'),
   waiting: new Html('<circle class="ring" r="7.2"/>'),

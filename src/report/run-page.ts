@@ -12,7 +12,7 @@ import { lossesSection } from './run-losses.js'
 import { curationSamples, textBlock } from './run-samples.js'
 import { calibrationTables, scoreHistograms } from './run-scores.js'
 import { runStyle } from './run-style.js'
-import { secondsOf, stateText, statusWords, timeText } from './run-words.js'
+import { secondsOf, stateText, timeText } from './run-words.js'
 import { oneLine } from './table.js'
 import type { Fact } from './training.js'
 import { trainingStyle } from './training-style.js'
@@ -67,8 +67,8 @@ function stageTable(stages: readonly RunStage[]): Html {
     html`<td class="number">${value === undefined ? '' : countText(value)}</td>`
   const row = (
     stage: RunStage,
-  ) => html`<tr class="${stage.status}"><th scope="row">${stage.name}</th><td class="status">${statusWords[stage.status]}</td>
-${count(stage.rowsIn)}${count(stage.rowsOut)}<td class="number">${timeText(stage)}</td><td class="came" data-status="${statusWords[stage.status]}"><bdi>${oneLine(stage.error ?? stage.note ?? stage.title ?? '', mostWords)}</bdi></td></tr>
+  ) => html`<tr class="${stage.status}"><th scope="row">${stage.name}</th><td class="status">${stage.status}</td>
+${count(stage.rowsIn)}${count(stage.rowsOut)}<td class="number">${timeText(stage)}</td><td class="came" data-status="${stage.status}"><bdi>${oneLine(stage.error ?? stage.note ?? stage.title ?? '', mostWords)}</bdi></td></tr>
 `
   return html`<div class="card wide" role="region" tabindex="0" aria-label="stages"><table class="stages">
 <tr><th scope="col">stage</th><th scope="col" class="status">status</th><th scope="col" class="number">rows in</th><th scope="col" class="number">rows out</th><th scope="col" class="number">time</th><th scope="col" class="came">what came of it</th></tr>

@@ -24,12 +24,12 @@ summary { cursor: pointer; }
 .flow text.name { font-size: 13.5px; font-weight: 600; } .flow text.soft { fill: var(--soft); } .flow text.end { text-anchor: end; }
 .flow text.foot { font-weight: 600; }
 .flow .box > rect { fill: var(--page); stroke: var(--colour); stroke-width: 1.5; }
-.flow .done { --colour: var(--third); } .flow .skipped { --colour: var(--third); } .flow .running { --colour: var(--main); }
+.flow .done { --colour: var(--third); } .flow .running { --colour: var(--main); }
 .flow .failed { --colour: var(--bad); } .flow .waiting { --colour: var(--soft-line); }
-.flow .box.waiting > rect { stroke-dasharray: 5 4; } .flow .box.skipped > rect { stroke: var(--soft-line); }
+.flow .box.waiting > rect { stroke-dasharray: 5 4; }
 .flow .failed text.foot { fill: var(--bad); }
 .flow circle.full { fill: var(--colour); } .flow circle.ring { fill: none; stroke: var(--colour); stroke-width: 1.6; }
-.flow path.on { stroke: var(--page); stroke-width: 1.8; } .flow path.line { stroke: var(--colour); stroke-width: 1.8; }
+.flow path.on { stroke: var(--page); stroke-width: 1.8; }
 .flow path.part { fill: var(--colour); stroke: none; }
 .flow .lines path { stroke: var(--raw); stroke-linecap: butt; vector-effect: none; }
 .flow .lines .head { fill: var(--raw); stroke: none; }

@@ -2,7 +2,7 @@
 import { formatDuration } from '../units.js'
 import { countText } from './numbers.js'
 import type { Measured, RunComparison, RunReport, RunStage } from './run.js'
-import { intervalOf, measureText, secondsOf, statusWords, timeText, verdictOf, verdictWords } from './run-words.js'
+import { intervalOf, measureText, secondsOf, timeText, verdictOf, verdictWords } from './run-words.js'
 import { oneLine, renderTable, type TableColumn, type TableOptions } from './table.js'
 
 const right = (title: string): TableColumn => ({ title, align: 'right' })
@@ -17,10 +17,7 @@ function stageTable(stages: readonly RunStage[], options: TableOptions): string 
   const count = (value: number | undefined) => (value === undefined ? '' : countText(value))
   const columns = [{ title: 'stage' }, right('rows in'), right('rows out'), right('time'), { title: '' }]
   const rows = stages.map((stage) => {
-    const said = [
-      stage.status === 'done' ? '' : statusWords[stage.status],
-      oneLine(stage.error ?? stage.note ?? '', 400),
-    ]
+    const said = [stage.status === 'done' ? '' : stage.status, oneLine(stage.error ?? stage.note ?? '', 400)]
     const words = said.filter((one) => one !== '').join(': ')
     return [stage.name, count(stage.rowsIn), count(stage.rowsOut), timeText(stage), words]
   })

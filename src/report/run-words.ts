@@ -1,19 +1,11 @@
 // A run's stages and measurements in words and numbers, for page and terminal alike.
 import { formatDuration } from '../units.js'
 import { countOf, countText } from './numbers.js'
-import type { Measured, RunComparison, RunDifference, RunReport, RunStage, StageStatus } from './run.js'
-
-export const statusWords: Record<StageStatus, string> = {
-  done: 'done',
-  skipped: 'up to date',
-  running: 'running',
-  failed: 'failed',
-  waiting: 'waiting',
-}
+import type { Measured, RunComparison, RunDifference, RunReport, RunStage } from './run.js'
 
 /** Whether its files are there. */
 export function isDone({ status }: RunStage): boolean {
-  return status === 'done' || status === 'skipped'
+  return status === 'done'
 }
 
 /** "1,000 → 412 rows", "412 rows", or "" where none are counted. */

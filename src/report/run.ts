@@ -4,8 +4,8 @@ import type { Histogram } from './histogram.js'
 import type { Point } from './thin.js'
 import type { Fact } from './training.js'
 
-/** skipped: done by an earlier call, and nothing that it depends on has changed since. */
-export type StageStatus = 'done' | 'skipped' | 'running' | 'failed' | 'waiting'
+/** How a stage stands; waiting: it has not begun. */
+export type StageStatus = 'done' | 'running' | 'failed' | 'waiting'
 
 /** A stage: what it did, or is doing. */
 export interface RunStage {

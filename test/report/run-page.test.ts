@@ -10,7 +10,7 @@ const withoutTags = (text: string | undefined) => text?.replace(/<[^>]*>/g, ' ')
 
 test('tells every stage with its state, rows, time and what came of it', () => {
   const table = withoutTags(section('Stages')!.split('class="stages"')[1])
-  expect(table).toContain('seed up to date 3,492 3,142 2 s 166 rows held out')
+  expect(table).toContain('seed done 3,492 3,142 2 s 166 rows held out')
   expect(table).toContain('m0 done 3,142 13:21 loss 1.702, validation 1.744')
   expect(page).toContain('<span class="state">finished</span>')
   expect(withoutTags(page)).toContain('Time of all stages 1:49:03')

@@ -6,7 +6,7 @@ test('the end of a run tells rows, times and measurements with their intervals',
   const text = renderRun(demoRun(), { width: 120 })
   const line = (start: string) => text.split('\n').find((one) => one.startsWith(start))
   expect(line('augment')).toMatch(/1,000 +988 +6:52 +31 marked by the guard/)
-  expect(line('seed')).toMatch(/3,492 +3,142 +2 s +up to date: 166 rows held out/)
+  expect(line('seed')).toMatch(/3,492 +3,142 +2 s +166 rows held out/)
   expect(line('all')).toContain('1:49:03')
   expect(line('M_2 ')).toMatch(/−1\.731 +−1\.815 to −1\.652/)
   expect(line('control ')).toMatch(/3,529 +14:48 +loss 1\.690/)
