@@ -389,6 +389,16 @@ describe("by ATen's operators", () => {
     await Promise.all([half.close(), whole.close()])
   })
 
+  test('in FP16 it writes the same rows with few slots and by lookup as with more', async () => {
+    const model = await one.loadModel({ ...tinyModel({ ...tinyConfig, ...wide }), dtype: 'float16' })
+    const list = prompts(6)
+    const few = (await write(model, list, { engine, maxSequences: 2, lookup: 3 })).rows
+    const more = (await write(model, list, { maxSequences: 4 })).rows
+    for (const [at, row] of few.entries()) expect(row.logProbs[0]).toBeCloseTo(more[at]!.logProbs[0]!, 2)
+    expect(few.map(({ tokens }) => tokens.join())).toEqual(more.map(({ tokens }) => tokens.join()))
+    await model.close()
+  })
+
   test('a row that became NaN leaves nothing to the one that has its slot next', async () => {
     const model = await one.loadModel(tinyModel({ ...tinyConfig, ...wide }))
     const lora = await model.attachLora({ ...tinyLora, targets: ['v_proj'] })
